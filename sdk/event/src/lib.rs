@@ -14,6 +14,7 @@ mod effect;
 mod event;
 mod field;
 mod hash;
+mod setting;
 mod state;
 mod time;
 
@@ -24,5 +25,6 @@ pub use effect::{
 pub use event::{Attributes, Event, Metric, NewEvent, Tags};
 pub use field::{Field, FieldSet};
 pub use hash::{hash_bytes, stream_key};
+pub use setting::{Kind, Setting, Settings, SettingsWriter};
 pub use state::State;
 pub use time::{Span, Timestamp};

@@ -155,10 +155,8 @@ proptest! {
         records in proptest::collection::vec(any::<u8>(), 0..200),
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
-        for effect in ReplyRef::new(&records, &bytes).effects() {
-            if let Ok(effect) = effect {
-                effect.overrides().count();
-            }
+        for effect in ReplyRef::new(&records, &bytes).effects().flatten() {
+            effect.overrides().count();
         }
         let mut reply = Reply::default();
         reply.take(&records, &bytes, Timestamp::NEVER, 0);
