@@ -271,6 +271,13 @@ impl Batch {
         self.rows.iter().map(|row| Event::new(row, &self.bytes))
     }
 
+    /// The first so many events; the strings of the others stay behind in the bytes.
+    #[must_use]
+    pub fn first(mut self, rows: usize) -> Self {
+        self.rows.truncate(rows);
+        self
+    }
+
     /// The rows as bytes.
     pub fn row_bytes(&self) -> &[u8] {
         self.rows.as_flattened()

@@ -1,0 +1,261 @@
+//! The one door into the node: events go in, searches and subscriptions are asked for. Inputs, the HTTP interface and
+//! tests hold an [`Ingest`]; behind it stands the sequencer.
+//!
+//! Room is counted in bytes: whoever brings a batch takes so many permits, and they come back when every shard is done
+//! with it. That one mechanism bounds every queue behind this door and carries back-pressure to the sockets.
+
+use crate::clock;
+use crate::telemetry::InputStats;
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tidegate_engine::query::Matcher;
+use tidegate_event::{Batch, BatchBuilder};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// One permit stands for this many bytes.
+const GRAIN: usize = 1024;
+
+/// A batch on its way to the sequencer.
+#[derive(Debug)]
+pub struct Append {
+    /// The events, stamped.
+    pub batch: Batch,
+    /// The room it takes, given back when all shards are done with it.
+    pub room: OwnedSemaphorePermit,
+    /// Told when the batch is in the log.
+    pub ack: Option<oneshot::Sender<Result<Accepted, Refused>>>,
+    /// Whose it is.
+    pub input: Arc<InputStats>,
+}
+
+/// The events are in the log: they survive the death of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Where they stand in it.
+    pub position: u64,
+}
+
+/// Nothing was accepted, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// More is waiting than may wait.
+    #[error("overloaded: no room for {bytes} more bytes; send again later, or raise engine.in_flight")]
+    Overloaded {
+        /// How much room was asked for.
+        bytes: usize,
+    },
+    /// The batch alone is larger than all room there is.
+    #[error("a batch of {bytes} bytes is larger than engine.in_flight ({limit} bytes): send smaller messages")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// All room there is.
+        limit: usize,
+    },
+    /// The log cannot be written.
+    #[error("the log cannot be written: {0}")]
+    Log(String),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl Refused {
+    /// A short word for counters.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Overloaded { .. } => "overloaded",
+            Self::TooLarge { .. } => "too_large",
+            Self::Log(_) => "log",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The matching events, a batch for each slice of a shard.
+    pub batches: Vec<Batch>,
+    /// Whether there are more than the limit.
+    pub truncated: bool,
+}
+
+impl Found {
+    /// All events.
+    pub fn events(&self) -> impl Iterator<Item = tidegate_event::Event<'_>> {
+        self.batches.iter().flat_map(Batch::events)
+    }
+}
+
+/// What a subscriber receives, in order.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// A slice of what the index held; `last` when this shard has no more.
+    Snapshot {
+        /// The events.
+        batch: Arc<Batch>,
+        /// Whether it is the last slice of all shards.
+        last: bool,
+    },
+    /// Events that have just entered the index, or left it (state `expired`).
+    Events(Arc<Batch>),
+    /// So many events were missed here because the subscriber read too slowly.
+    Skipped(u64),
+}
+
+/// A standing question. Dropping it ends it.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The answers.
+    pub updates: mpsc::Receiver<Update>,
+}
+
+/// How many updates may wait for a slow subscriber.
+pub const SUBSCRIBER_QUEUE: usize = 1024;
+
+/// What the sequencer is told to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Log these events and hand them to the shards.
+    Append(Append),
+    /// Ask all shards; each answers once, in its turn behind what was appended before.
+    Search {
+        /// What to look for.
+        matcher: Matcher,
+        /// How many at most from each shard.
+        limit: usize,
+        /// The answer of each shard.
+        reply: mpsc::Sender<Found>,
+    },
+    /// Answer from now on.
+    Subscribe {
+        /// What to look for.
+        matcher: Matcher,
+        /// Whether to begin with what the index holds.
+        snapshot: bool,
+        /// Where the answers go.
+        updates: mpsc::Sender<Update>,
+    },
+}
+
+/// The door.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    requests: Sender<Request>,
+    room: Arc<Semaphore>,
+    limit: usize,
+    seed: u64,
+    shards: usize,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Ingest {
+    /// A door before the sequencer that listens at the other end of `requests`, with room for `limit` bytes.
+    pub fn new(requests: Sender<Request>, limit: usize, seed: u64, shards: usize) -> Self {
+        let room = Arc::new(Semaphore::new(limit.div_ceil(GRAIN)));
+        Self { requests, room, limit, seed, shards, stopping: Arc::default() }
+    }
+
+    /// The seed of stream keys in this data directory.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// From now on nothing is accepted.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        self.room.close();
+    }
+
+    fn permits(&self, bytes: usize) -> Result<u32, Refused> {
+        if self.stopping.load(Relaxed) {
+            return Err(Refused::Stopping);
+        }
+        if bytes > self.limit {
+            return Err(Refused::TooLarge { bytes, limit: self.limit });
+        }
+        Ok(bytes.div_ceil(GRAIN).max(1) as u32)
+    }
+
+    fn refuse(input: &InputStats, events: usize, refused: Refused) -> Refused {
+        match refused {
+            Refused::TooLarge { .. } => input.rejected.add(refused.reason(), events as u64),
+            _ => input.shed.add(refused.reason(), events as u64),
+        }
+        refused
+    }
+
+    fn send(&self, mut events: BatchBuilder, room: OwnedSemaphorePermit, ack: Option<Ack>, input: &Arc<InputStats>) -> Result<(), Refused> {
+        events.stamp(self.seed, clock::now());
+        let batch = events.finish();
+        let append = Append { batch, room, ack, input: input.clone() };
+        self.requests.send(Request::Append(append)).map_err(|failed| match failed.into_inner() {
+            Request::Append(append) => Self::refuse(input, append.batch.len(), Refused::Stopping),
+            _ => Refused::Stopping,
+        })
+    }
+
+    /// Brings events and waits for room, not for the log: the receiver that comes back tells when they are in it. Events
+    /// are counted as received here, and as accepted, rejected or shed wherever that is decided. Batches brought by one
+    /// task one after the other are logged in that order.
+    pub async fn append(
+        &self,
+        input: &Arc<InputStats>,
+        events: BatchBuilder,
+    ) -> Result<oneshot::Receiver<Result<Accepted, Refused>>, Refused> {
+        let count = events.len();
+        input.received.add(count as u64);
+        let permits = self.permits(events.size()).map_err(|refused| Self::refuse(input, count, refused))?;
+        let room = self.room.clone().acquire_many_owned(permits).await;
+        let room = room.map_err(|_| Self::refuse(input, count, Refused::Stopping))?;
+        let (ack, acked) = oneshot::channel();
+        self.send(events, room, Some(ack), input)?;
+        Ok(acked)
+    }
+
+    /// Brings events and waits for nothing: where nobody waits for an answer, what finds no room is dropped and counted.
+    pub fn offer(&self, input: &Arc<InputStats>, events: BatchBuilder) -> Result<(), Refused> {
+        let (count, bytes) = (events.len(), events.size());
+        input.received.add(count as u64);
+        let permits = self.permits(bytes).map_err(|refused| Self::refuse(input, count, refused))?;
+        let room = self.room.clone().try_acquire_many_owned(permits);
+        let room = room.map_err(|_| Self::refuse(input, count, Refused::Overloaded { bytes }))?;
+        self.send(events, room, None, input)
+    }
+
+    /// Searches the index. The search stands in line behind everything that was appended before it was asked, so whoever
+    /// has an ack finds what was acked.
+    pub async fn search(&self, matcher: &Matcher, limit: usize) -> Result<Found, Refused> {
+        let (reply, mut answers) = mpsc::channel(self.shards);
+        let request = Request::Search { matcher: matcher.clone(), limit, reply };
+        self.requests.send(request).map_err(|_| Refused::Stopping)?;
+        let mut all = Found::default();
+        let mut left = limit;
+        while let Some(found) = answers.recv().await {
+            all.truncated |= found.truncated;
+            for batch in found.batches {
+                if batch.len() > left {
+                    all.truncated = true;
+                    all.batches.push(batch.first(left));
+                    left = 0;
+                } else {
+                    left -= batch.len();
+                    all.batches.push(batch);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks a standing question. What the index holds comes first when `snapshot` is set, and nothing is missed in between.
+    pub fn subscribe(&self, matcher: &Matcher, snapshot: bool) -> Result<Subscription, Refused> {
+        let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
+        let request = Request::Subscribe { matcher: matcher.clone(), snapshot, updates };
+        self.requests.send(request).map_err(|_| Refused::Stopping)?;
+        Ok(Subscription { updates: receiver })
+    }
+}
+
+type Ack = oneshot::Sender<Result<Accepted, Refused>>;

@@ -1,0 +1,249 @@
+//! Every counter by name, with its unit and meaning. Counters are plain atomics that are read when somebody asks; the
+//! hot path adds to them and looks at none.
+//!
+//! The books balance: for each input `received = accepted + rejected + shed`, for each output
+//! `taken = delivered + dropped + failed + queued`.
+
+use dashmap::DashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// What it stands at.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds to it; negative numbers take away.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Sets it.
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// What it stands at.
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Counters told apart by a short, fixed word. The words are ours, never a sender's: their number is bounded by the code.
+#[derive(Debug, Default)]
+pub struct ByReason(DashMap<&'static str, u64>);
+
+impl ByReason {
+    /// Adds to the counter of that word.
+    pub fn add(&self, reason: &'static str, n: u64) {
+        *self.0.entry(reason).or_default() += n;
+    }
+
+    /// All of them, in the order of their words.
+    pub fn all(&self) -> BTreeMap<&'static str, u64> {
+        self.0.iter().map(|entry| (*entry.key(), *entry.value())).collect()
+    }
+
+    /// Their sum.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|entry| *entry.value()).sum()
+    }
+}
+
+/// What came in through one input. Unit: events; a message that could not be decoded counts as one.
+#[derive(Debug, Default)]
+pub struct InputStats {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// Where it listens, with the real port.
+    pub address: String,
+    /// Everything that arrived.
+    pub received: Counter,
+    /// What is in the log.
+    pub accepted: Counter,
+    /// What was refused because of what it is, by reason.
+    pub rejected: ByReason,
+    /// What was refused or dropped because there was no room, by reason.
+    pub shed: ByReason,
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Connections open.
+    pub connections: Gauge,
+    /// Connections that we closed, by reason.
+    pub closed: ByReason,
+}
+
+/// What went out through one output. Unit: events.
+#[derive(Debug, Default)]
+pub struct OutputStats {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// Everything that rules handed to it.
+    pub taken: Counter,
+    /// What the other side has.
+    pub delivered: Counter,
+    /// What was dropped because the queue was full.
+    pub dropped: Counter,
+    /// What was given up on: the other side refused it for good.
+    pub failed: Counter,
+    /// Attempts that will be repeated.
+    pub retries: Counter,
+    /// What waits.
+    pub queued: Gauge,
+    /// Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.
+    pub healthy: Gauge,
+    /// Why the last failed attempt failed.
+    pub last_error: std::sync::Mutex<Option<String>>,
+}
+
+/// What one rule did, over all shards.
+#[derive(Debug, Default)]
+pub struct RuleStats {
+    /// Events that its query wanted.
+    pub events: Counter,
+    /// Calls of its guests.
+    pub calls: Counter,
+    /// Nanoseconds spent in them.
+    pub nanos: Counter,
+    /// Events it put back into the stream.
+    pub emitted: Counter,
+    /// Events it handed to outputs.
+    pub forwarded: Counter,
+    /// Lines it logged.
+    pub logged: Counter,
+    /// Traps, deadlines and the like.
+    pub faults: Counter,
+    /// Effects that were cut off: hop limit, unknown output.
+    pub cut: ByReason,
+    /// Keys that have state.
+    pub keys: Gauge,
+    /// Bytes of memory.
+    pub memory: Gauge,
+}
+
+/// What one shard did.
+#[derive(Debug, Default)]
+pub struct ShardStats {
+    /// Events that are its own.
+    pub events: Counter,
+    /// Batches stepped.
+    pub batches: Counter,
+    /// Nanoseconds spent stepping.
+    pub nanos: Counter,
+    /// Streams in its index.
+    pub streams: Gauge,
+    /// The position it has reached.
+    pub position: Gauge,
+    /// Batches that wait for it.
+    pub queued: Gauge,
+}
+
+/// The log.
+#[derive(Debug, Default)]
+pub struct LogStats {
+    /// Records appended.
+    pub records: Counter,
+    /// Bytes appended.
+    pub bytes: Counter,
+    /// Writes to the file system: fewer than records when many wait.
+    pub writes: Counter,
+    /// Nanoseconds spent writing.
+    pub nanos: Counter,
+    /// Segment files there are.
+    pub segments: Gauge,
+    /// Bytes they hold.
+    pub size: Gauge,
+    /// Writes that failed.
+    pub errors: Counter,
+}
+
+/// Everything that can be counted.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    inputs: DashMap<String, Arc<InputStats>>,
+    outputs: DashMap<String, Arc<OutputStats>>,
+    rules: DashMap<String, Arc<RuleStats>>,
+    shards: DashMap<usize, Arc<ShardStats>>,
+    /// The log.
+    pub log: LogStats,
+    /// Events that entered the log, emitted ones included.
+    pub events: Counter,
+    /// Subscribers there are.
+    pub subscribers: Gauge,
+    /// Events that subscribers missed because they read too slowly.
+    pub skipped: Counter,
+}
+
+impl Telemetry {
+    /// Registers an input. Its name is unique in a node: the configuration sees to that.
+    pub fn add_input(&self, name: &str, kind: &'static str, address: impl ToString) -> Arc<InputStats> {
+        let stats = InputStats { name: name.into(), kind, address: address.to_string(), ..InputStats::default() };
+        let stats = Arc::new(stats);
+        self.inputs.insert(name.into(), stats.clone());
+        stats
+    }
+
+    /// Registers an output.
+    pub fn add_output(&self, name: &str, kind: &'static str) -> Arc<OutputStats> {
+        let stats = Arc::new(OutputStats { name: name.into(), kind, ..OutputStats::default() });
+        stats.healthy.set(-1);
+        self.outputs.insert(name.into(), stats.clone());
+        stats
+    }
+
+    /// The counters of a rule, kept over its deployments.
+    pub fn rule(&self, name: &str) -> Arc<RuleStats> {
+        self.rules.entry(name.into()).or_default().clone()
+    }
+
+    /// Forgets a rule that was removed.
+    pub fn remove_rule(&self, name: &str) {
+        self.rules.remove(name);
+    }
+
+    /// The counters of a shard.
+    pub fn shard(&self, number: usize) -> Arc<ShardStats> {
+        self.shards.entry(number).or_default().clone()
+    }
+
+    /// All inputs by name.
+    pub fn inputs(&self) -> BTreeMap<String, Arc<InputStats>> {
+        self.inputs.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect()
+    }
+
+    /// All outputs by name.
+    pub fn outputs(&self) -> BTreeMap<String, Arc<OutputStats>> {
+        self.outputs.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect()
+    }
+
+    /// All rules by name.
+    pub fn rules(&self) -> BTreeMap<String, Arc<RuleStats>> {
+        self.rules.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect()
+    }
+
+    /// All shards by number.
+    pub fn shards(&self) -> BTreeMap<usize, Arc<ShardStats>> {
+        self.shards.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
+    }
+}
