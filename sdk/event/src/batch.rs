@@ -22,7 +22,7 @@
 //! flags of a row
 //! bits 0–1 metric (0 none, 1 i64, 2 f64) · 2 ttl · 3 host · 4 service · 5 state · 6 description are present
 //! bit 7 the key is leaving: say goodbye and forget it · bits 8–15 state code · bits 16–19 hops
-//! bit 20 the sender gave no time: it is the time of receipt
+//! bit 20 the sender gave no time: it is the time of receipt · bit 21 made by the index when the stream's ttl ran out
 //! ```
 //!
 //! Little endian throughout. A **ref** is an offset into `bytes`, where a LEB128 length stands, followed by so many bytes
@@ -55,6 +55,7 @@ pub(crate) const LEAVING: u32 = 1 << 7;
 pub(crate) const STATE_CODE: u32 = 8;
 pub(crate) const HOPS: u32 = 16;
 pub(crate) const UNTIMED: u32 = 1 << 20;
+pub(crate) const REAPED: u32 = 1 << 21;
 
 /// What stands before the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +122,8 @@ pub struct Row {
     pub hops: u8,
     /// The sender gave no time.
     pub untimed: bool,
+    /// The index made it when the stream's ttl ran out.
+    pub reaped: bool,
     /// Which deployed rule of a guest the row is for.
     pub binding: u32,
 }
@@ -155,7 +158,8 @@ impl Row {
             | if self.leaving { LEAVING } else { 0 }
             | (self.state_code as u32) << STATE_CODE
             | u32::from(self.hops & 15) << HOPS
-            | if self.untimed { UNTIMED } else { 0 };
+            | if self.untimed { UNTIMED } else { 0 }
+            | if self.reaped { REAPED } else { 0 };
         to[0..8].copy_from_slice(&self.time.0.to_le_bytes());
         to[8..16].copy_from_slice(&bits.to_le_bytes());
         to[16..24].copy_from_slice(&self.key.to_le_bytes());
@@ -193,6 +197,7 @@ impl Row {
             leaving: flags & LEAVING != 0,
             hops: (flags >> HOPS) as u8 & 15,
             untimed: flags & UNTIMED != 0,
+            reaped: flags & REAPED != 0,
             binding: word(from, 60),
         }
     }
@@ -229,6 +234,96 @@ fn push_leb(bytes: &mut Vec<u8>, mut value: u32) {
         value >>= 7;
     }
     bytes.push(value as u8);
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &[u8]) -> u32 {
+    if text.is_empty() {
+        return 0;
+    }
+    let at = bytes.len() as u32;
+    push_leb(bytes, text.len() as u32);
+    bytes.extend_from_slice(text);
+    at
+}
+
+fn push_list(bytes: &mut Vec<u8>, count: usize, refs: &[u32]) -> u32 {
+    if refs.is_empty() {
+        return 0;
+    }
+    let at = bytes.len() as u32;
+    push_leb(bytes, count as u32);
+    for r in refs {
+        bytes.extend_from_slice(&r.to_le_bytes());
+    }
+    at
+}
+
+/// Copies the wanted strings of an event to the end of `bytes`, and returns its row with refs to them.
+#[inline]
+fn copy_strings(bytes: &mut Vec<u8>, list: &mut Vec<u32>, event: &Event<'_>, fields: FieldSet) -> Row {
+    let mut row = event.row();
+    let text = |bytes: &mut Vec<u8>, text: Option<&[u8]>, field| {
+        if fields.has(field) { text.map(|text| push_text(bytes, text)) } else { None }
+    };
+    row.host = text(bytes, event.host_bytes(), Field::Host);
+    row.service = text(bytes, event.service_bytes(), Field::Service);
+    // The usual words are in the code: they need no text to be read back.
+    row.state = match row.state_code {
+        State::Other => text(bytes, event.state_bytes(), Field::State),
+        _ => row.state.map(|_| 0),
+    };
+    row.description = text(bytes, event.description_bytes(), Field::Description);
+    let tags = std::mem::take(&mut row.tags);
+    if tags != 0 && fields.has(Field::Tags) {
+        list.clear();
+        list.extend(event.tag_bytes().map(|tag| push_text(bytes, tag)));
+        row.tags = push_list(bytes, list.len(), list);
+    }
+    let attributes = std::mem::take(&mut row.attributes);
+    if attributes != 0 && fields.has(Field::Attributes) {
+        list.clear();
+        for (key, value) in event.attribute_bytes() {
+            list.push(push_text(bytes, key));
+            list.push(push_text(bytes, value));
+        }
+        row.attributes = push_list(bytes, list.len() / 2, list);
+    }
+    row
+}
+
+/// One event of its own, to be kept. Setting it again uses the memory it has.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    row: [u8; ROW],
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// A copy of the event.
+    pub fn new(event: &Event<'_>) -> Self {
+        let mut kept = Self { row: [0; ROW], bytes: Vec::new() };
+        kept.set(event);
+        kept
+    }
+
+    /// Keeps this event instead.
+    pub fn set(&mut self, event: &Event<'_>) {
+        self.bytes.clear();
+        self.bytes.push(0);
+        let row = copy_strings(&mut self.bytes, &mut Vec::new(), event, FieldSet::ALL);
+        self.row = row.write();
+    }
+
+    /// The event.
+    #[inline]
+    pub fn event(&self) -> Event<'_> {
+        Event::new(&self.row, &self.bytes)
+    }
+
+    /// Bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        ROW + self.bytes.capacity()
+    }
 }
 
 /// Many events in one block, owned.
@@ -386,35 +481,17 @@ impl BatchBuilder {
 
     /// Appends a string and returns its ref.
     pub fn push_string(&mut self, text: &[u8]) -> u32 {
-        if text.is_empty() {
-            return 0;
-        }
-        let at = self.bytes.len() as u32;
-        push_leb(&mut self.bytes, text.len() as u32);
-        self.bytes.extend_from_slice(text);
-        at
+        push_text(&mut self.bytes, text)
     }
 
     /// Appends a list of refs (tags), and returns where it stands.
     pub fn push_tags(&mut self, refs: &[u32]) -> u32 {
-        self.push_list(refs.len(), refs)
+        push_list(&mut self.bytes, refs.len(), refs)
     }
 
     /// Appends a list of pairs of refs, key then value, and returns where it stands.
     pub fn push_attributes(&mut self, refs: &[u32]) -> u32 {
-        self.push_list(refs.len() / 2, refs)
-    }
-
-    fn push_list(&mut self, count: usize, refs: &[u32]) -> u32 {
-        if refs.is_empty() {
-            return 0;
-        }
-        let at = self.bytes.len() as u32;
-        push_leb(&mut self.bytes, count as u32);
-        for r in refs {
-            self.bytes.extend_from_slice(&r.to_le_bytes());
-        }
-        at
+        push_list(&mut self.bytes, refs.len() / 2, refs)
     }
 
     /// Appends a row whose refs point into this builder's bytes.
@@ -461,43 +538,9 @@ impl BatchBuilder {
     /// ttl, key, flags) are always kept, and so is the state's code. `adjust` has the last word on the new row.
     #[inline]
     pub fn copy(&mut self, event: &Event<'_>, fields: FieldSet, adjust: impl FnOnce(&mut Row)) {
-        let mut row = event.row();
-        row.host = self.copy_string(event.host_bytes(), fields.has(Field::Host));
-        row.service = self.copy_string(event.service_bytes(), fields.has(Field::Service));
-        // The usual words are in the code; only the text of other words needs to travel.
-        row.state = match row.state_code {
-            State::Other => self.copy_string(event.state_bytes(), fields.has(Field::State)),
-            code => row.state.map(|_| {
-                if fields.has(Field::State) { self.push_string(code.as_str().as_bytes()) } else { 0 }
-            }),
-        };
-        row.description = self.copy_string(event.description_bytes(), fields.has(Field::Description));
-        row.tags = 0;
-        row.attributes = 0;
-        if fields.has(Field::Tags) && event.row().tags != 0 {
-            let mut list = core::mem::take(&mut self.list);
-            list.clear();
-            list.extend(event.tag_bytes().map(|tag| self.push_string(tag)));
-            row.tags = self.push_tags(&list);
-            self.list = list;
-        }
-        if fields.has(Field::Attributes) && event.row().attributes != 0 {
-            let mut list = core::mem::take(&mut self.list);
-            list.clear();
-            for (key, value) in event.attribute_bytes() {
-                list.push(self.push_string(key));
-                list.push(self.push_string(value));
-            }
-            row.attributes = self.push_attributes(&list);
-            self.list = list;
-        }
+        let mut row = copy_strings(&mut self.bytes, &mut self.list, event, fields);
         adjust(&mut row);
         self.push_row(&row);
-    }
-
-    #[inline]
-    fn copy_string(&mut self, text: Option<&[u8]>, wanted: bool) -> Option<u32> {
-        if wanted { text.map(|text| self.push_string(text)) } else { None }
     }
 
     /// Gives the time of receipt to events that have none, and every event the key id of its stream.

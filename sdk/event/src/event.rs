@@ -1,8 +1,8 @@
 //! One event: [`Event`] looks at a row and its strings where they lie, [`NewEvent`] describes one to be written.
 
 use crate::batch::{
-    DESCRIPTION, HOPS, HOST, LEAVING, METRIC, METRIC_FLOAT, METRIC_INT, ROW, Row, SERVICE, STATE, STATE_CODE,
-    TTL, leb, long, string, word,
+    DESCRIPTION, HOPS, HOST, LEAVING, METRIC, METRIC_FLOAT, METRIC_INT, REAPED, ROW, Row, SERVICE, STATE,
+    STATE_CODE, TTL, leb, long, string, word,
 };
 use crate::field::Field;
 use crate::state::State;
@@ -198,6 +198,12 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn is_leaving(&self) -> bool {
         self.flags() & LEAVING != 0
+    }
+
+    /// Whether the index made it when the stream's ttl ran out.
+    #[inline]
+    pub fn is_reaped(&self) -> bool {
+        self.flags() & REAPED != 0
     }
 
     /// How often the event was emitted by a rule in answer to an event.

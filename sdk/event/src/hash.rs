@@ -38,8 +38,8 @@ pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u64 {
 
 /// The key id of a stream: never 0, absent and empty differ.
 ///
-/// Two streams share an id with a chance of 2⁻⁶⁴ a pair (about 1 in 37 million for a million streams); whoever looks a
-/// stream up by id compares the strings too.
+/// The id is the identity: two streams that share one are one. The chance of that is 2⁻⁶⁴ for a pair, about 1 in 37
+/// million for a whole million of streams, and nobody who does not know the seed can raise it.
 #[inline]
 pub fn stream_key(seed: u64, host: Option<&[u8]>, service: Option<&[u8]>) -> u64 {
     let host = host.map_or(C, |host| hash_bytes(seed, host));
