@@ -1,1 +1,341 @@
-//! Not here yet.
+//! The latest event of each stream, until its time-to-live has run out.
+//!
+//! Riemann's index with three differences: an event from the future counts as one from now, so that a wrong clock cannot
+//! keep a stream alive for ever; a time-to-live of infinity is allowed and means just that; and there is a cap on the
+//! number of streams, beyond which new ones are not indexed but counted. Nothing established is ever pushed out.
+
+use crate::query::Matcher;
+use hashbrown::HashTable;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use tidegate_event::{BatchBuilder, Event, FieldSet, Kept, Span, State, Timestamp};
+
+/// The number of state codes there are, [`State::Other`] included.
+pub const STATES: usize = 6;
+
+/// One shard's part of the index.
+#[derive(Debug)]
+pub struct Index {
+    table: HashTable<u32>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    states: [u64; STATES],
+    default_ttl: Span,
+    limit: usize,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: u64,
+    live: bool,
+    expires: Timestamp,
+    kept: Kept,
+}
+
+/// What happened to an event that was put into the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is the latest of its stream.
+    Kept,
+    /// Its state is `expired`: the stream was taken out, if it was there.
+    Removed,
+    /// The stream is new and there is no room for it.
+    Full,
+}
+
+/// The moment after which an event is no longer valid: when it happened, but not later than now, plus its ttl in
+/// seconds. A ttl that is missing or not a number is the default, a negative one is none.
+pub fn expires(event: &Event<'_>, now: Timestamp, default_ttl: Span) -> Timestamp {
+    let ttl = match event.ttl() {
+        Some(ttl) if ttl == f32::INFINITY => return Timestamp::NEVER,
+        Some(ttl) if !ttl.is_nan() => Span::from_secs_f64(ttl.max(0.0).into()),
+        _ => default_ttl,
+    };
+    event.time().min(now) + ttl
+}
+
+impl Index {
+    /// An empty index for at most `limit` streams.
+    pub fn new(default_ttl: Span, limit: usize) -> Self {
+        Self {
+            table: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            due: BinaryHeap::new(),
+            states: [0; STATES],
+            default_ttl,
+            limit,
+            refused: 0,
+        }
+    }
+
+    /// Number of streams.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// How many streams are in each state, by [`State`] code.
+    pub fn states(&self) -> [u64; STATES] {
+        self.states
+    }
+
+    /// How many events were not indexed for want of room.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        self.table.find(key, |&number| self.entries[number as usize].key == key).copied()
+    }
+
+    /// The latest event of a stream.
+    pub fn get(&self, key: u64) -> Option<Event<'_>> {
+        self.find(key).map(|number| self.entries[number as usize].kept.event())
+    }
+
+    /// Remembers an event as the latest of its stream, whatever its time; one whose state is `expired` takes the stream out.
+    pub fn put(&mut self, event: &Event<'_>, now: Timestamp) -> Put {
+        let key = event.key();
+        if event.is_expired() {
+            if let Some(number) = self.find(key) {
+                self.remove(number);
+            }
+            return Put::Removed;
+        }
+        let expires = expires(event, now, self.default_ttl);
+        if let Some(number) = self.find(key) {
+            let entry = &mut self.entries[number as usize];
+            self.states[entry.kept.event().state_code() as usize] -= 1;
+            self.states[event.state_code() as usize] += 1;
+            entry.kept.set(event);
+            // Entries stand in the heap at the moment they were put there for. One that now ends earlier needs a place
+            // of its own; one that ends later is found and moved when the old moment comes.
+            if expires < entry.expires {
+                self.due.push(Reverse((expires, number, key)));
+            }
+            entry.expires = expires;
+            self.tidy();
+            return Put::Kept;
+        }
+        if self.len() >= self.limit {
+            self.refused += 1;
+            return Put::Full;
+        }
+        let entry = Entry { key, live: true, expires, kept: Kept::new(event) };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.entries[number as usize] = entry;
+                number
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        self.table.insert_unique(key, number, |&number| self.entries[number as usize].key);
+        self.states[event.state_code() as usize] += 1;
+        self.due.push(Reverse((expires, number, key)));
+        self.tidy();
+        Put::Kept
+    }
+
+    fn remove(&mut self, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        entry.live = false;
+        let key = entry.key;
+        self.states[entry.kept.event().state_code() as usize] -= 1;
+        if let Ok(found) = self.table.find_entry(key, |&other| other == number) {
+            found.remove();
+            self.free.push(number);
+        }
+    }
+
+    /// Streams that come and go leave places behind in the heap until their moments come. Beyond twice the number of
+    /// streams they are swept out.
+    fn tidy(&mut self) {
+        if self.due.len() > 2 * self.len() + 1024 {
+            let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.live);
+            self.due =
+                entries.map(|(number, entry)| Reverse((entry.expires, number as u32, entry.key))).collect();
+        }
+    }
+
+    /// No stream runs out before this moment.
+    pub fn next_due(&self) -> Timestamp {
+        self.due.peek().map_or(Timestamp::NEVER, |Reverse((at, ..))| *at)
+    }
+
+    /// Takes out the streams whose time ran out before `now`, the earliest first, at most `limit` of them; `each` sees
+    /// the moment and the last event. The rest stay due.
+    pub fn expire(&mut self, now: Timestamp, limit: usize, mut each: impl FnMut(Timestamp, &Event<'_>)) {
+        let mut left = limit;
+        while left > 0 {
+            let Some(&Reverse((at, number, key))) = self.due.peek() else { break };
+            if at >= now {
+                break;
+            }
+            self.due.pop();
+            let entry = &self.entries[number as usize];
+            if !entry.live || entry.key != key {
+                continue;
+            }
+            if entry.expires > at {
+                self.due.push(Reverse((entry.expires, number, key)));
+                continue;
+            }
+            each(at, &entry.kept.event());
+            self.remove(number);
+            left -= 1;
+        }
+    }
+
+    /// Looks at up to `budget` entries from `cursor` on and copies those that match, up to `limit`. Returns where to go
+    /// on, or `None` at the end. A question for one exact stream is answered by one look-up.
+    pub fn search(
+        &self,
+        matcher: &Matcher,
+        exact: Option<u64>,
+        cursor: u32,
+        budget: usize,
+        limit: usize,
+        found: &mut BatchBuilder,
+    ) -> Option<u32> {
+        if let Some(key) = exact {
+            if let Some(event) = self.get(key).filter(|event| limit > 0 && matcher.matches(event)) {
+                found.copy(&event, FieldSet::ALL, |_| ());
+            }
+            return None;
+        }
+        let from = cursor as usize;
+        let to = self.entries.len().min(from.saturating_add(budget));
+        for entry in &self.entries[from.min(to)..to] {
+            if !entry.live {
+                continue;
+            }
+            let event = entry.kept.event();
+            if matcher.matches(&event) {
+                if found.len() >= limit {
+                    return None;
+                }
+                found.copy(&event, FieldSet::ALL, |_| ());
+            }
+        }
+        (to < self.entries.len()).then_some(to as u32)
+    }
+}
+
+/// The event that says a stream has run out: all it last said, with state `expired` and the time at which that was seen.
+pub fn expired_event(into: &mut BatchBuilder, last: &Event<'_>, now: Timestamp) {
+    let mut row = into.copy_strings(last, FieldSet::ALL);
+    row.state = Some(into.push_string(State::Expired.as_str().as_bytes()));
+    row.state_code = State::Expired;
+    row.time = now;
+    row.reaped = true;
+    row.hops = 0;
+    into.push_row(&row);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_event::{Batch, NewEvent};
+
+    fn batch(events: &[NewEvent<'_>]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        events.iter().for_each(|event| builder.push(event));
+        builder.stamp(1, Timestamp::from_secs(100));
+        builder.finish()
+    }
+
+    fn event(host: &'static str, seconds: i64, ttl: Option<f32>) -> NewEvent<'static> {
+        NewEvent {
+            host: Some(host),
+            time: Some(Timestamp::from_secs(seconds)),
+            ttl,
+            state: Some("ok"),
+            ..NewEvent::default()
+        }
+    }
+
+    fn put(index: &mut Index, now: i64, event: NewEvent<'_>) -> Put {
+        index.put(&batch(&[event]).event(0), Timestamp::from_secs(now))
+    }
+
+    fn expire(index: &mut Index, now: i64) -> Vec<String> {
+        let mut gone = Vec::new();
+        index.expire(Timestamp::from_secs(now), 100, |at, event| {
+            gone.push(format!("{at} {}", event.host().unwrap_or("-")));
+        });
+        gone
+    }
+
+    #[test]
+    fn streams_run_out_in_order_and_not_before_their_time() {
+        let mut index = Index::new(Span::secs(60), 10);
+        put(&mut index, 100, event("b", 100, Some(5.0)));
+        put(&mut index, 100, event("a", 100, None));
+        put(&mut index, 100, event("future", 9_999, Some(10.0)));
+        put(&mut index, 100, event("for ever", 100, Some(f32::INFINITY)));
+        put(&mut index, 100, event("odd", 100, Some(f32::NAN)));
+        assert_eq!(index.len(), 5);
+        assert_eq!(expire(&mut index, 105), [""; 0], "an age equal to the ttl is not yet too old");
+        assert_eq!(expire(&mut index, 106), ["105s b"]);
+        put(&mut index, 108, event("a", 108, None));
+        assert_eq!(expire(&mut index, 161), ["110s future", "160s odd"]);
+        assert_eq!(expire(&mut index, 169), ["168s a"]);
+        assert_eq!(expire(&mut index, 1 << 40), [""; 0]);
+        assert_eq!((index.len(), index.states()), (1, [0, 1, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn a_shorter_ttl_counts_at_once() {
+        let mut index = Index::new(Span::secs(60), 10);
+        put(&mut index, 100, event("a", 100, Some(1000.0)));
+        put(&mut index, 101, event("a", 101, Some(1.0)));
+        assert_eq!(expire(&mut index, 103), ["102s a"]);
+        assert_eq!(index.next_due(), Timestamp::from_secs(1100));
+        assert_eq!(expire(&mut index, 2000), [""; 0]);
+    }
+
+    #[test]
+    fn an_older_event_replaces_a_newer_one_and_expired_removes() {
+        let mut index = Index::new(Span::secs(60), 10);
+        put(&mut index, 100, event("a", 100, None));
+        put(&mut index, 100, event("a", 90, None));
+        let key = batch(&[event("a", 0, None)]).event(0).key();
+        assert_eq!(index.get(key).unwrap().time(), Timestamp::from_secs(90));
+        assert_eq!(
+            put(&mut index, 100, NewEvent { state: Some("expired"), ..event("a", 1, None) }),
+            Put::Removed
+        );
+        assert!(index.is_empty() && index.states() == [0; STATES]);
+        assert_eq!(expire(&mut index, 5_000), [""; 0]);
+    }
+
+    #[test]
+    fn beyond_the_cap_new_streams_are_counted_and_old_ones_stay() {
+        let mut index = Index::new(Span::secs(60), 2);
+        assert_eq!(put(&mut index, 100, event("a", 100, None)), Put::Kept);
+        assert_eq!(put(&mut index, 100, event("b", 100, None)), Put::Kept);
+        assert_eq!(put(&mut index, 100, event("c", 100, None)), Put::Full);
+        assert_eq!(put(&mut index, 100, event("a", 101, None)), Put::Kept);
+        assert_eq!((index.len(), index.refused()), (2, 1));
+    }
+
+    #[test]
+    fn streams_that_come_and_go_leave_no_heap_behind() {
+        let mut index = Index::new(Span::secs(3600), 10);
+        for i in 0..20_000 {
+            put(&mut index, 100, event("a", i, None));
+            put(&mut index, 100, NewEvent { state: Some("expired"), ..event("a", i, None) });
+        }
+        assert!(index.due.len() < 2_000 && index.entries.len() == 1);
+    }
+}

@@ -146,6 +146,26 @@ impl RuleSpec {
     }
 }
 
+/// A change to the set of rules, as it stands in the log: it takes effect at its position, on every shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// From here on this rule runs, instead of whatever had its name.
+    Deploy(Box<RuleSpec>),
+    /// From here on there is no such rule.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// From here on the rule is left alone, or no longer.
+    Pause {
+        /// Its name.
+        name: String,
+        /// Whether it is left alone.
+        paused: bool,
+    },
+}
+
 /// Settings as MessagePack binary rather than a list of numbers.
 mod serde_bytes_vec {
     use serde::{Deserializer, Serializer, de};

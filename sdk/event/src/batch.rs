@@ -464,6 +464,11 @@ impl BatchBuilder {
         self.rows.len() * ROW + self.bytes.len()
     }
 
+    /// The event in a row. Panics when there is no such row, like a slice.
+    pub fn event(&self, row: usize) -> Event<'_> {
+        Event::new(&self.rows[row], &self.bytes)
+    }
+
     /// The string bytes so far.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -532,6 +537,12 @@ impl BatchBuilder {
             untimed: event.time.is_none(),
             ..Row::default()
         });
+    }
+
+    /// Copies the strings of the given fields of an event, and returns the row that refers to them; the row itself is
+    /// for the caller to change and push.
+    pub fn copy_strings(&mut self, event: &Event<'_>, fields: FieldSet) -> Row {
+        copy_strings(&mut self.bytes, &mut self.list, event, fields)
     }
 
     /// Appends a copy of an event with the given fields; the others become absent. Numbers of the row (time, metric,

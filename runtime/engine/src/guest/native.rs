@@ -2,6 +2,7 @@
 
 use super::{Fault, FaultKind, Guest, Spent};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tidegate_event::abi::{Moment, NO_ROW};
 use tidegate_event::{Batch, Reply};
 
 /// A guest that is a function from a batch's block to a reply. A panic inside is a fault like any other.
@@ -24,13 +25,15 @@ impl<F: FnMut(&[u8], &mut Reply) + Send> Guest for Native<F> {
         self.block.extend_from_slice(batch.row_bytes());
         self.block.extend_from_slice(batch.string_bytes());
         reply.clear();
-        catch_unwind(AssertUnwindSafe(|| (self.handle)(&self.block, reply))).map_err(|panic| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.handle)(&self.block, reply)));
+        outcome.map_err(|panic| {
             let message = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("a panic without a message");
-            Fault::new(FaultKind::Trap, message)
+            let moment = if reply.row == NO_ROW { Moment::Idle } else { Moment::Event };
+            Fault::new(FaultKind::Trap, message).at(moment, reply.row)
         })?;
         Ok(Spent::default())
     }
