@@ -6,5 +6,6 @@
 //! 2. [`ingest`]: the one door into the node for events, searches and subscriptions.
 
 pub mod clock;
+pub mod config;
 pub mod ingest;
 pub mod telemetry;

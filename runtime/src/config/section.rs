@@ -1,0 +1,413 @@
+//! Reads a section key by key: each with its type, its default and its bounds. What nobody asked for is an unknown key.
+
+use super::problem::{Problem, Spot};
+use super::written::{Node, Table, Value};
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use tidegate_event::Span;
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for whoever must send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything found wrong or worth a warning so far, and every key that was asked for.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub(super) errors: RefCell<Vec<Problem>>,
+    pub(super) warnings: RefCell<Vec<Problem>>,
+    pub(super) asked: RefCell<Vec<String>>,
+}
+
+impl Findings {
+    pub(super) fn error(&self, problem: Problem) {
+        self.errors.borrow_mut().push(problem);
+    }
+
+    pub(super) fn warn(&self, problem: Problem) {
+        self.warnings.borrow_mut().push(problem);
+    }
+}
+
+/// A section being read.
+pub struct Section<'a> {
+    /// Its name as the operator wrote it.
+    path: String,
+    /// The same with `*` for names of the operator's choice.
+    shape: String,
+    table: Option<&'a Table>,
+    spot: Spot,
+    known: Vec<&'static str>,
+    findings: &'a Findings,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Section<'a> {
+    /// The whole file.
+    pub fn root(
+        table: &'a Table,
+        findings: &'a Findings,
+        variable: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let spot = Spot::BuiltIn;
+        let (path, shape) = (String::new(), String::new());
+        Self { path, shape, table: Some(table), spot, known: Vec::new(), findings, variable }
+    }
+
+    /// Where the section begins.
+    pub fn spot(&self) -> Spot {
+        self.spot.clone()
+    }
+
+    /// Where a key's value stands, or the section where the key is not given.
+    pub fn spot_of(&self, key: &str) -> Spot {
+        let entry = self.table.and_then(|table| table.0.get(key));
+        entry.map_or_else(|| self.spot(), |entry| entry.node.spot.clone())
+    }
+
+    /// Reports a mistake.
+    pub fn error(&self, problem: Problem) {
+        self.findings.error(problem);
+    }
+
+    /// Reports what is allowed but worth a look.
+    pub fn warn(&self, problem: Problem) {
+        self.findings.warn(problem);
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<&'a Node> {
+        self.known.push(key);
+        self.findings.asked.borrow_mut().push(join(&self.shape, key));
+        self.table.and_then(|table| table.0.get(key)).map(|entry| &entry.node)
+    }
+
+    fn wrong(&self, node: &Node, key: &str, expected: &str, example: &str) {
+        let found = match &node.value {
+            Value::Text(text) => format!("\"{}\"", text.escape_debug()),
+            Value::Whole(number) => number.to_string(),
+            other => other.noun().to_owned(),
+        };
+        let problem = Problem::new(node.spot.clone(), format!("`{key}` is {found}, {expected} was expected"));
+        self.error(problem.hint(format!("such as {example}")));
+    }
+
+    fn value<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        example: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.take(key)?;
+        let value = read(&node.value);
+        if value.is_none() {
+            self.wrong(node, key, expected, example);
+        }
+        value
+    }
+
+    /// A section within.
+    pub fn section(&mut self, key: &'static str) -> Section<'a> {
+        let node = self.take(key);
+        self.child(key, key, node)
+    }
+
+    fn child(&self, name: &str, shape: &str, node: Option<&'a Node>) -> Section<'a> {
+        let (path, shape) = (join(&self.path, name), join(&self.shape, shape));
+        let table = match node.map(|node| (&node.value, node)) {
+            Some((Value::Table(table), _)) => Some(table),
+            Some((_, node)) => {
+                self.wrong(node, name, "a section", &format!("[{path}]"));
+                None
+            }
+            None => None,
+        };
+        let spot = node.map_or(Spot::BuiltIn, |node| node.spot.clone());
+        Section {
+            path,
+            shape,
+            table,
+            spot,
+            known: Vec::new(),
+            findings: self.findings,
+            variable: self.variable,
+        }
+    }
+
+    /// All sections within a section of names that the operator chose.
+    pub fn named(&mut self, key: &'static str) -> Vec<(String, Section<'a>)> {
+        let section = self.section(key);
+        let Some(table) = section.table else { return Vec::new() };
+        let mut all = Vec::new();
+        for (name, entry) in &table.0 {
+            if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name) {
+                let message = format!("`{name}` is no name: 1 to 64 of a-z 0-9 . _ - were expected");
+                self.error(Problem::new(entry.name.clone(), message));
+                continue;
+            }
+            all.push((name.clone(), section.child(name, "*", Some(&entry.node))));
+        }
+        all
+    }
+
+    /// Free text.
+    pub fn text(&mut self, key: &'static str, example: &str) -> Option<String> {
+        self.value(key, "text", example, |value| match value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// Text that must be there.
+    pub fn required(&mut self, key: &'static str, example: &str) -> Option<String> {
+        let text = self.text(key, example);
+        self.demand(key, example);
+        text
+    }
+
+    fn demand(&self, key: &'static str, example: &str) {
+        if self.table.is_some_and(|table| !table.0.contains_key(key)) {
+            let problem = Problem::new(self.spot(), format!("`{key}` is missing in [{}]", self.path));
+            self.error(problem.hint(format!("such as {key} = {example}")));
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn switch(&mut self, key: &'static str, default: bool) -> bool {
+        let switch = self.value(key, "true or false", "true", |value| match value {
+            Value::Switch(switch) => Some(*switch),
+            _ => None,
+        });
+        switch.unwrap_or(default)
+    }
+
+    /// A whole number within bounds.
+    pub fn count(&mut self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
+        let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let count = self.value(key, &expected, &default.to_string(), |value| match value {
+            Value::Whole(number) => u64::try_from(*number).ok().filter(|number| bounds.contains(number)),
+            _ => None,
+        });
+        count.unwrap_or(default)
+    }
+
+    /// A length of time within bounds.
+    pub fn time(&mut self, key: &'static str, bounds: (&str, &str), default: &str) -> Duration {
+        let (low, high) = (duration(bounds.0), duration(bounds.1));
+        let expected = format!("a length of time from {} to {}", bounds.0, bounds.1);
+        let read = self.value(key, &expected, &format!("\"{default}\""), |value| match value {
+            Value::Text(text) => Span::parse(text)
+                .and_then(|span| u64::try_from(span.0).ok())
+                .map(Duration::from_micros)
+                .filter(|time| Some(*time) >= low && Some(*time) <= high),
+            _ => None,
+        });
+        read.unwrap_or_else(|| duration(default).expect("defaults are written well"))
+    }
+
+    /// A number of bytes within bounds.
+    pub fn size(&mut self, key: &'static str, bounds: (&str, &str), default: &str) -> u64 {
+        let (low, high) = (bytes(bounds.0), bytes(bounds.1));
+        let expected = format!("a size from {} to {}", bounds.0, bounds.1);
+        let read = self.value(key, &expected, &format!("\"{default}\""), |value| match value {
+            Value::Text(text) => bytes(text).filter(|size| Some(*size) >= low && Some(*size) <= high),
+            _ => None,
+        });
+        read.unwrap_or_else(|| bytes(default).expect("defaults are written well"))
+    }
+
+    /// An address to listen on, if it is given.
+    pub fn listener(&mut self, key: &'static str, example: &str) -> Option<SocketAddr> {
+        self.value(key, "an IP address and a port", &format!("\"{example}\""), |value| match value {
+            Value::Text(text) => text.parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// An address to connect to: a name or IP address, a colon, a port. It must be there.
+    pub fn target(&mut self, key: &'static str, example: &str) -> Option<String> {
+        let example = format!("\"{example}\"");
+        let target = self.value(key, "a host and a port", &example, |value| match value {
+            Value::Text(text) => {
+                let (host, port) = text.rsplit_once(':')?;
+                let port: u16 = port.parse().ok()?;
+                (!host.is_empty() && port != 0).then(|| text.clone())
+            }
+            _ => None,
+        });
+        self.demand(key, &example);
+        target
+    }
+
+    /// Whether the key is given.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.0.contains_key(key))
+    }
+
+    /// Reports a word that is missing.
+    pub fn required_word<T>(&self, key: &'static str, words: &[(&'static str, T)]) {
+        self.demand(key, &format!("\"{}\"", words[0].0));
+    }
+
+    /// One of a few words, with what each means to the program.
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)], default: T) -> T {
+        let all: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let expected = format!("one of {}", all.join(", "));
+        let read = self.value(key, &expected, &all[0], |value| match value {
+            Value::Text(text) => words.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning),
+            _ => None,
+        });
+        read.unwrap_or(default)
+    }
+
+    /// A text that is never printed: as it is, or `{ env = "NAME" }`, or `{ file = "path" }`.
+    fn reveal(&self, key: &str, node: &Node) -> Option<Secret> {
+        let fail = |message: String| {
+            self.error(Problem::new(node.spot.clone(), message));
+            None
+        };
+        let table = match &node.value {
+            Value::Text(text) => return Some(Secret(text.clone())),
+            Value::Table(table) => table,
+            _ => {
+                self.wrong(node, key, "text, { env = … } or { file = … }", "{ env = \"TOKEN\" }");
+                return None;
+            }
+        };
+        let mut entries = table.0.iter();
+        let (Some((kind, entry)), None) = (entries.next(), entries.next()) else {
+            return fail(format!("`{key}` takes one of env and file, found {} keys", table.0.len()));
+        };
+        let Value::Text(name) = &entry.node.value else {
+            return fail(format!("`{kind}` is {}, text was expected", entry.node.value.noun()));
+        };
+        match kind.as_str() {
+            "env" => match (self.variable)(name) {
+                Some(text) => Some(Secret(text)),
+                None => fail(format!("the environment variable {name} is not set")),
+            },
+            "file" => match std::fs::read_to_string(name) {
+                Ok(text) => Some(Secret(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Err(error) => fail(format!("the file {name} cannot be read: {error}")),
+            },
+            other => fail(format!("`{other}` is unknown here, env or file was expected")),
+        }
+    }
+
+    /// Where a secret stands: where it is typed out, its line is not shown.
+    pub fn secret_spot(&self, key: &str) -> Spot {
+        match self.table.and_then(|table| table.0.get(key)).map(|entry| &entry.node) {
+            Some(Node { value: Value::Text(_), spot: Spot::File(range) }) => Spot::Secret(range.clone()),
+            _ => self.spot_of(key),
+        }
+    }
+
+    /// A secret that must be there.
+    pub fn secret(&mut self, key: &'static str, example: &str) -> Option<Secret> {
+        let node = self.take(key);
+        self.demand(key, example);
+        node.and_then(|node| self.reveal(key, node))
+    }
+
+    /// Secrets by names of the operator's choice.
+    pub fn secrets(&mut self, key: &'static str) -> Vec<(String, Secret)> {
+        let section = self.section(key);
+        let Some(table) = section.table else { return Vec::new() };
+        let entries = table.0.iter();
+        entries.filter_map(|(name, entry)| Some((name.clone(), self.reveal(name, &entry.node)?))).collect()
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self) {
+        let Some(table) = self.table else { return };
+        for (name, entry) in &table.0 {
+            if self.known.contains(&name.as_str()) {
+                continue;
+            }
+            let place = if self.path.is_empty() { String::new() } else { format!(" in [{}]", self.path) };
+            let problem = Problem::new(entry.name.clone(), format!("unknown key `{name}`{place}"));
+            let near = nearest(name, &self.known);
+            let hint = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            self.error(problem.hint(hint));
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn is_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')
+}
+
+/// The known word that was probably meant.
+pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    let close = known.iter().map(|known| (distance(word, known), *known)).min()?;
+    (close.0 <= 1 + word.len() / 4).then_some(close.1)
+}
+
+/// How many letters must be changed, added or removed.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let change = corner + usize::from(a != *b);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    Span::parse(text).and_then(|span| u64::try_from(span.0).ok()).map(Duration::from_micros)
+}
+
+/// Reads `64MiB`, `1GiB`, `16KiB`, `100kB`, `512B`. A unit is needed.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.trim().parse().ok()?;
+    let unit: u64 = match unit {
+        "B" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    let size = number * unit as f64;
+    (size >= 0.0 && size < 9e15).then_some(size as u64)
+}
