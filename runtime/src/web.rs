@@ -1,0 +1,220 @@
+//! Everything that speaks HTTP: the API and the page on one port, Riemann's WebSocket and HTTP port on another.
+//!
+//! The routes are listed in [`api`] and in [`riemann::routes`], each with the file that serves it. Every request passes
+//! [`guard`] first. Whoever listens for long (a page, a tap, a board) is a [`reader::Reader`]: there is a limited number of
+//! them, each has a bounded queue, and a slow one misses events and is told so, or is closed; none can hold up the node.
+//!
+//! Not here: what a deployment does (behind [`control::Control`]), and where counters are counted.
+
+mod answer;
+mod assets;
+mod body;
+pub mod control;
+mod events;
+mod guard;
+mod health;
+mod listener;
+mod metrics;
+mod overview;
+mod params;
+mod rates;
+mod reader;
+mod riemann;
+mod rules;
+mod search;
+mod sse;
+mod stream;
+mod tap;
+
+use crate::clock;
+use crate::ingest::Ingest;
+use crate::output::Delivery;
+use crate::telemetry::{InputStats, Telemetry};
+use crate::web::control::Control;
+use crate::web::guard::Policy;
+use crate::web::overview::Pulse;
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+
+/// Tells whether the node does its work, or what is missing.
+pub type Ready = Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
+
+/// Makes one more receiver of what rules forward to the live output.
+pub type Live = Arc<dyn Fn() -> broadcast::Receiver<Arc<Delivery>> + Send + Sync>;
+
+/// What the two ports need to know and to reach.
+#[derive(Clone)]
+pub struct Web {
+    /// The door for events, searches and subscriptions.
+    pub ingest: Ingest,
+    /// Whoever deploys rules.
+    pub control: Arc<dyn Control>,
+    /// The counters.
+    pub telemetry: Arc<Telemetry>,
+    /// Events that rules forward to the live output; pages listen to it.
+    pub live: Live,
+    /// Whether the node does its work.
+    pub ready: Ready,
+    /// Our version.
+    pub version: String,
+    /// What an ack means here: `logged`, or `accepted` on a node without a log.
+    pub level: &'static str,
+    /// Serve names other than loopback ones.
+    pub allow_remote: bool,
+    /// What a stranger can make us hold.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web")
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a stranger can make us hold, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections on each port.
+    pub connections: usize,
+    /// Pages, taps and boards that listen, on both ports together.
+    pub readers: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub header: Duration,
+    /// How long a body may pause.
+    pub body: Duration,
+    /// How long the other side may take nothing of what we send, or stay behind with events.
+    pub stall: Duration,
+    /// The time between two pings on a WebSocket.
+    pub ping: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            readers: 512,
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            ping: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What every route can reach.
+struct Shared {
+    ingest: Ingest,
+    control: Arc<dyn Control>,
+    telemetry: Arc<Telemetry>,
+    live: Live,
+    ready: Ready,
+    version: String,
+    level: &'static str,
+    limits: Limits,
+    started: Instant,
+    http: Arc<InputStats>,
+    riemann: Arc<InputStats>,
+    pulse: Pulse,
+    readers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+type App = Arc<Shared>;
+
+impl Web {
+    /// Serves the API and the page on one listener, and Riemann's WebSocket and HTTP protocol on the other, until `stop`.
+    /// Registers both as inputs: `http` and `riemann-ws`.
+    pub async fn serve(
+        self,
+        http: Option<TcpListener>,
+        riemann: Option<TcpListener>,
+        stop: CancellationToken,
+    ) {
+        let input = |name, listener: &Option<TcpListener>| {
+            let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            match address {
+                Some(address) => self.telemetry.add_input(name, name, address),
+                None => Arc::default(),
+            }
+        };
+        let app = Arc::new(Shared {
+            http: input("http", &http),
+            riemann: input("riemann-ws", &riemann),
+            readers: Arc::new(Semaphore::new(self.limits.readers)),
+            pulse: Pulse::default(),
+            started: clock::start(),
+            stop: stop.clone(),
+            ingest: self.ingest,
+            control: self.control,
+            telemetry: self.telemetry,
+            live: self.live,
+            ready: self.ready,
+            version: self.version,
+            level: self.level,
+            limits: self.limits,
+        });
+        let beat = tokio::spawn(overview::beat(app.clone()));
+        let port = |listener: Option<TcpListener>, riemann: bool| {
+            let (app, stop) = (app.clone(), stop.clone());
+            let policy = Policy { allow_remote: self.allow_remote, riemann };
+            async move {
+                let Some(listener) = listener else { return };
+                let stats = if riemann { app.riemann.clone() } else { app.http.clone() };
+                let limits = app.limits;
+                let routes = if riemann { riemann::routes(app) } else { api(app) };
+                let routes =
+                    routes.layer(from_fn(guard::catch)).layer(from_fn_with_state(policy, guard::check));
+                listener::serve(listener, routes, stats, limits, stop).await;
+            }
+        };
+        tokio::join!(port(http, false), port(riemann, true));
+        // Sockets outlive the connections they came from, and close themselves once `stop` is there.
+        let readers = u32::try_from(self.limits.readers).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(Duration::from_secs(2), app.readers.acquire_many(readers)).await;
+        let _ = beat.await;
+    }
+}
+
+/// The routes of the HTTP port.
+fn api(app: App) -> Router {
+    let wrong_method = async |method: Method, uri: Uri| {
+        answer::Failure::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("{} does not answer to {method}: see the `allow` header", uri.path()),
+        )
+    };
+    Router::new()
+        .route("/api/v1/events", post(events::post).put(events::post))
+        .route("/api/v1/query", get(search::query))
+        .route("/api/v1/stream", get(stream::open))
+        .route("/api/v1/tap", get(tap::open))
+        .route("/api/v1/overview", get(overview::show))
+        .route("/api/v1/rules", get(rules::all))
+        .route("/api/v1/rules/{name}", get(rules::one).put(rules::put).delete(rules::delete))
+        .route("/api/v1/rules/{name}/pause", post(rules::pause))
+        .route("/api/v1/rules/{name}/resume", post(rules::resume))
+        .route("/api/v1/modules/inspect", post(rules::inspect))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
+        .fallback(get(assets::serve))
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+}
+
+/// Counts a message that was refused before it was known how many events it has: as one.
+fn count_refusal(input: &InputStats, reason: &'static str) {
+    input.received.add(1);
+    input.rejected.add(reason, 1);
+}

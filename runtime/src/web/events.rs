@@ -1,0 +1,89 @@
+//! `POST /api/v1/events`: events over HTTP, all of them or none.
+
+use crate::ingest::Refused;
+use crate::web::answer::{self, Failure};
+use crate::web::{App, body};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use std::time::Duration;
+use tidegate_engine::codec::{json, msgpack};
+use tidegate_event::BatchBuilder;
+
+/// The longest body.
+const BODY: usize = 16 << 20;
+
+/// How long a request waits for room before it is told to come back.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What a sender is told.
+#[derive(Debug, Serialize)]
+struct Receipt {
+    accepted: usize,
+    level: &'static str,
+    position: Option<u64>,
+}
+
+/// `POST /api/v1/events`
+pub async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
+    let form = Form::of(&headers).inspect_err(|_| super::count_refusal(&app.http, "content_type"))?;
+    let bytes = body::read(&headers, body, BODY, app.limits.body).await;
+    let bytes = bytes.inspect_err(|_| super::count_refusal(&app.http, "body"))?;
+    app.http.bytes.add(bytes.len() as u64);
+    let mut events = BatchBuilder::new();
+    form.decode(&mut events, &bytes).inspect_err(|_| super::count_refusal(&app.http, "malformed"))?;
+    drop(bytes);
+    let accepted = events.len();
+    if accepted == 0 {
+        return Ok(answer::json(&Receipt { accepted, level: app.level, position: None }));
+    }
+    let bytes = events.size();
+    let appended = tokio::time::timeout(WAIT, app.ingest.append(&app.http, events)).await;
+    let acked = appended.map_err(|_| Refused::Overloaded { bytes })??;
+    let done = acked.await.map_err(|_| Refused::Stopping)??;
+    Ok(answer::json(&Receipt { accepted, level: app.level, position: Some(done.position) }))
+}
+
+/// How the events are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Lines,
+    MessagePack,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        match body::content_type(headers).as_str() {
+            "application/json" => Ok(Self::Json),
+            "application/x-ndjson" => Ok(Self::Lines),
+            "application/msgpack" | "application/x-msgpack" => Ok(Self::MessagePack),
+            found => Err(Failure::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!(
+                    "content-type application/json, application/x-ndjson or application/msgpack was expected, found \
+                     `{found}`"
+                ),
+            )),
+        }
+    }
+
+    fn decode(self, events: &mut BatchBuilder, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Json => json::decode_events(events, bytes).map_err(|error| wrong("index", error)),
+            Self::Lines => json::decode_lines(events, bytes).map_err(|error| wrong("line", error)),
+            Self::MessagePack => msgpack::decode_events(events, bytes).map_err(|error| wrong("index", error)),
+        }
+        .map(|_| ())
+    }
+}
+
+/// Which event is wrong, counted from 0 in a list and from 1 in lines, and how.
+fn wrong(name: &str, error: json::JsonError) -> Failure {
+    Failure::bad(error.to_string()).with(name, error.at)
+}

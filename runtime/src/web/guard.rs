@@ -1,0 +1,163 @@
+//! What stands before every route: whose request it is, and what happens when we make a mistake.
+//!
+//! The node listens on loopback and asks for no password, so the danger is a browser on the same machine that runs a
+//! stranger's page. Two checks hold against it: the `Host` must be a loopback name (a stranger's name that was made to
+//! resolve to 127.0.0.1 is not), and nothing that changes anything may come from another origin.
+
+use crate::web::answer::Failure;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+
+/// Whose requests are served.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Names other than loopback ones may be asked for.
+    pub allow_remote: bool,
+    /// The listener speaks Riemann: its boards live on ports, and with `allow_remote` on machines, of their own.
+    pub riemann: bool,
+}
+
+/// Lets a request through, or says why not.
+pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -> Response {
+    if let Err(failure) = policy.admit(request.method(), request.uri().path(), request.headers()) {
+        return nosniff(failure.into_response());
+    }
+    let origin = request.headers().get(header::ORIGIN).filter(|_| policy.riemann).cloned();
+    let mut response = nosniff(next.run(request).await);
+    if let Some(origin) = origin {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
+}
+
+/// Turns a panic in a route into an answer, so that it stays a matter of one request.
+pub async fn catch(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(path, panic = said, "a route panicked: this is a bug, please report it");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: see the node's log")
+                .into_response()
+        }
+    }
+}
+
+fn nosniff(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+impl Policy {
+    fn admit(self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+        let refuse = |message: String| Err(Failure::new(StatusCode::FORBIDDEN, message));
+        let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+        let host = text(header::HOST);
+        if let Some(host) = host.filter(|host| !self.allow_remote && !is_loopback(name(host))) {
+            return refuse(format!(
+                "a loopback name was expected as the host, found `{host}`: ask for localhost, or allow remote access in the \
+                 configuration"
+            ));
+        }
+        let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
+        let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+        let same = |own: &str, theirs: &str| own.eq_ignore_ascii_case(theirs);
+        let fine = if self.riemann {
+            let own = host.is_some_and(|host| same(name(host), name(authority)));
+            let writes = path.trim_end_matches('/') == "/events";
+            own || is_loopback(name(authority)) || (self.allow_remote && !writes)
+        } else {
+            let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+            safe || host.is_some_and(|host| same(host, authority))
+        };
+        if fine { Ok(()) } else { refuse(format!("pages of `{origin}` may not do this")) }
+    }
+}
+
+/// The name in `name:port`, `[::1]:port`.
+fn name(authority: &str) -> &str {
+    if let Some((name, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return name;
+    }
+    authority.split_once(':').map_or(authority, |(name, _)| name)
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(policy: Policy, method: Method, path: &str, host: &str, origin: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if !origin.is_empty() {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        policy.admit(&method, path, &headers).is_ok()
+    }
+
+    #[test]
+    fn only_loopback_names_are_served_unless_remote_access_is_allowed() {
+        let local = Policy { allow_remote: false, riemann: false };
+        for host in ["localhost", "LOCALHOST:5559", "127.0.0.1:5559", "[::1]:5559", "board.localhost:1"] {
+            assert!(admits(local, Method::GET, "/", host, ""), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:5559", "localhost.evil.example", "10.0.0.1:5559", "[::2]:1"]
+        {
+            assert!(!admits(local, Method::GET, "/", host, ""), "{host}");
+            assert!(admits(Policy { allow_remote: true, ..local }, Method::GET, "/", host, ""), "{host}");
+        }
+    }
+
+    #[test]
+    fn changes_come_from_the_same_origin_only() {
+        for allow_remote in [false, true] {
+            let policy = Policy { allow_remote, riemann: false };
+            let put = |origin| admits(policy, Method::PUT, "/api/v1/rules/a", "localhost:5559", origin);
+            assert!(put(""));
+            assert!(put("http://localhost:5559"));
+            for origin in [
+                "http://localhost:4567",
+                "https://evil.example",
+                "null",
+                "http://localhost:5559.evil.example",
+            ] {
+                assert!(!put(origin), "{origin}");
+                assert!(admits(policy, Method::GET, "/", "localhost:5559", origin), "{origin}");
+            }
+        }
+    }
+
+    #[test]
+    fn riemann_boards_on_other_ports_are_served_and_strangers_are_not() {
+        let local = Policy { allow_remote: false, riemann: true };
+        let remote = Policy { allow_remote: true, riemann: true };
+        let board = "http://localhost:4567";
+        assert!(admits(local, Method::GET, "/index", "127.0.0.1:5556", board));
+        assert!(admits(local, Method::PUT, "/events/", "127.0.0.1:5556", board));
+        assert!(!admits(local, Method::GET, "/index", "127.0.0.1:5556", "https://evil.example"));
+        assert!(admits(remote, Method::GET, "/index", "riemann.example:5556", "http://dash.example"));
+        assert!(!admits(remote, Method::GET, "/events/", "riemann.example:5556", "http://dash.example"));
+        assert!(admits(
+            remote,
+            Method::PUT,
+            "/events",
+            "riemann.example:5556",
+            "http://riemann.example:4567"
+        ));
+    }
+}

@@ -1,0 +1,226 @@
+//! The node at a glance, and the pulse: once a second the counters are read and the overview and the list of rules are
+//! written down once, for however many pages look at them.
+
+use crate::clock;
+use crate::web::answer;
+use crate::web::control::RuleStatus;
+use crate::web::rates::Rates;
+use crate::web::{App, Shared};
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::Mutex;
+use std::time::Duration;
+use tidegate_event::{State as Code, Timestamp};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+/// The overview as JSON.
+#[derive(Debug, Serialize)]
+struct Overview<'a> {
+    version: &'a str,
+    uptime_s: u64,
+    now: String,
+    events_total: u64,
+    events_per_second: f64,
+    index_size: u64,
+    states: States,
+    position: u64,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct States {
+    ok: u64,
+    warning: u64,
+    critical: u64,
+    unknown: u64,
+    expired: u64,
+    other: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Input {
+    name: String,
+    kind: &'static str,
+    address: String,
+    received: u64,
+    accepted: u64,
+    rejected: u64,
+    shed: u64,
+    per_second: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Output {
+    name: String,
+    kind: &'static str,
+    status: &'static str,
+    queued: u64,
+    delivered: u64,
+    dropped: u64,
+    failed: u64,
+    last_error: Option<String>,
+}
+
+/// What is known once a second.
+#[derive(Debug)]
+pub struct Pulse {
+    rates: Mutex<Rates>,
+    overview: watch::Sender<Bytes>,
+    rules: watch::Sender<Bytes>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            rates: Mutex::default(),
+            overview: watch::Sender::new(Bytes::new()),
+            rules: watch::Sender::new(Bytes::new()),
+        }
+    }
+}
+
+impl Pulse {
+    /// The overview, each time it is new.
+    pub fn overview(&self) -> watch::Receiver<Bytes> {
+        self.overview.subscribe()
+    }
+
+    /// The list of rules, each time it is new.
+    pub fn rules(&self) -> watch::Receiver<Bytes> {
+        self.rules.subscribe()
+    }
+
+    fn rates<T>(&self, look: impl FnOnce(&mut Rates) -> T) -> T {
+        look(&mut self.rates.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+/// Beats once a second until the node stops.
+pub async fn beat(app: App) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = clock::start();
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let seconds = last.elapsed().as_secs_f64().max(0.001);
+        last = clock::start();
+        app.pulse.rates(|rates| rates.look(&app.telemetry, seconds));
+        if app.pulse.overview.receiver_count() > 0 {
+            app.pulse.overview.send_replace(written(&overview(&app)));
+        }
+        if app.pulse.rules.receiver_count() > 0 {
+            app.pulse.rules.send_replace(written(&Rules { rules: rules(&app) }));
+        }
+    }
+}
+
+fn written(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// The list of rules as JSON.
+#[derive(Debug, Serialize)]
+pub struct Rules {
+    /// All of them, by name.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// All rules, with how fast they work.
+pub fn rules(app: &Shared) -> Vec<RuleStatus> {
+    let mut rules = app.control.rules();
+    app.pulse.rates(|rates| {
+        for rule in &mut rules {
+            if let Some(rate) = rates.rules.get(&rule.name) {
+                rule.events_per_second = rounded(rate.events.per_second());
+                rule.ns_per_event = rounded(rate.ns_per_event().unwrap_or(rule.ns_per_event));
+            }
+        }
+    });
+    rules
+}
+
+/// `GET /api/v1/overview`
+pub async fn show(State(app): State<App>) -> Response {
+    answer::json(&overview(&app))
+}
+
+fn overview(app: &Shared) -> Overview<'_> {
+    let telemetry = &app.telemetry;
+    let (mut states, mut index_size, mut position) = (States::default(), 0, None);
+    for shard in telemetry.shards().values() {
+        index_size += natural(shard.streams.get());
+        // A search at this position would find everything before it: the slowest shard decides.
+        let reached = natural(shard.position.get());
+        position = Some(position.map_or(reached, |least: u64| least.min(reached)));
+        for (code, gauge) in shard.states.iter().enumerate() {
+            *match Code::from_code(code as u8) {
+                Code::Ok => &mut states.ok,
+                Code::Warning => &mut states.warning,
+                Code::Critical => &mut states.critical,
+                Code::Unknown => &mut states.unknown,
+                Code::Expired => &mut states.expired,
+                Code::Other => &mut states.other,
+            } += natural(gauge.get());
+        }
+    }
+    let (events_per_second, inputs) = app.pulse.rates(|rates| {
+        let inputs = telemetry.inputs().into_iter().map(|(name, stats)| Input {
+            per_second: rounded(rates.inputs.get(&name).map_or(0.0, |rate| rate.per_second())),
+            name,
+            kind: stats.kind,
+            address: stats.address.clone(),
+            received: stats.received.get(),
+            accepted: stats.accepted.get(),
+            rejected: stats.rejected.total(),
+            shed: stats.shed.total(),
+        });
+        (rounded(rates.events.per_second()), inputs.collect())
+    });
+    let outputs = telemetry.outputs().into_iter().map(|(name, stats)| Output {
+        name,
+        kind: stats.kind,
+        status: match stats.healthy.get() {
+            1 => "ok",
+            0 => "failing",
+            _ => "idle",
+        },
+        queued: natural(stats.queued.get()),
+        delivered: stats.delivered.get(),
+        dropped: stats.dropped.get(),
+        failed: stats.failed.get(),
+        last_error: stats.last_error.lock().map_or(None, |error| error.clone()),
+    });
+    Overview {
+        version: &app.version,
+        uptime_s: app.started.elapsed().as_secs(),
+        now: iso(clock::now()),
+        events_total: telemetry.events.get(),
+        events_per_second,
+        index_size,
+        states,
+        position: position.unwrap_or(0),
+        inputs,
+        outputs: outputs.collect(),
+    }
+}
+
+/// A moment as ISO 8601 in UTC with milliseconds.
+fn iso(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn natural(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
