@@ -10,7 +10,9 @@ use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tidegate_engine::query::Matcher;
-use tidegate_event::{Batch, BatchBuilder};
+use tidegate_engine::rule::Control;
+use tidegate_engine::shard::Step;
+use tidegate_event::{Batch, BatchBuilder, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// One permit stands for this many bytes.
@@ -24,7 +26,7 @@ pub struct Append {
     /// The room it takes, given back when all shards are done with it.
     pub room: OwnedSemaphorePermit,
     /// Told when the batch is in the log.
-    pub ack: Option<oneshot::Sender<Result<Accepted, Refused>>>,
+    pub ack: Option<Ack>,
     /// Whose it is.
     pub input: Arc<InputStats>,
 }
@@ -129,6 +131,24 @@ pub enum Request {
         /// The answer of each shard.
         reply: mpsc::Sender<Found>,
     },
+    /// Log this change to the set of rules and carry it out on every shard at its position.
+    Change {
+        /// The change.
+        control: Control,
+        /// Told the position when every shard has carried it out.
+        done: oneshot::Sender<Result<u64, Refused>>,
+    },
+    /// A shard is done with a record.
+    Stepped {
+        /// Which shard.
+        shard: usize,
+        /// What came of it.
+        step: Box<Step>,
+        /// When it next wants time to move.
+        next_due: Timestamp,
+    },
+    /// Finish what was begun and end.
+    Stop,
     /// Answer from now on.
     Subscribe {
         /// What to look for.
@@ -208,7 +228,9 @@ impl Ingest {
         let count = events.len();
         input.received.add(count as u64);
         let permits = self.permits(events.size()).map_err(|refused| Self::refuse(input, count, refused))?;
+        let mut waiting = Waiting { input, events: count };
         let room = self.room.clone().acquire_many_owned(permits).await;
+        waiting.events = 0;
         let room = room.map_err(|_| Self::refuse(input, count, Refused::Stopping))?;
         let (ack, acked) = oneshot::channel();
         self.send(events, room, Some(ack), input)?;
@@ -249,6 +271,13 @@ impl Ingest {
         Ok(all)
     }
 
+    /// Changes the set of rules. Answers when every shard has carried the change out, with its position.
+    pub async fn change(&self, control: Control) -> Result<u64, Refused> {
+        let (done, answer) = oneshot::channel();
+        self.requests.send(Request::Change { control, done }).map_err(|_| Refused::Stopping)?;
+        answer.await.map_err(|_| Refused::Stopping)?
+    }
+
     /// Asks a standing question. What the index holds comes first when `snapshot` is set, and nothing is missed in between.
     pub fn subscribe(&self, matcher: &Matcher, snapshot: bool) -> Result<Subscription, Refused> {
         let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
@@ -258,4 +287,19 @@ impl Ingest {
     }
 }
 
-type Ack = oneshot::Sender<Result<Accepted, Refused>>;
+/// Events whose sender waits for room. One that gives up, or hangs up, leaves them shed and the books balanced.
+struct Waiting<'a> {
+    input: &'a InputStats,
+    events: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.events > 0 {
+            self.input.shed.add("gave_up", self.events as u64);
+        }
+    }
+}
+
+/// Tells whoever brought a batch what became of it.
+pub type Ack = oneshot::Sender<Result<Accepted, Refused>>;

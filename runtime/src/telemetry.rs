@@ -153,6 +153,8 @@ pub struct ShardStats {
     pub nanos: Counter,
     /// Streams in its index.
     pub streams: Gauge,
+    /// The same by the code of their state.
+    pub states: [Gauge; 6],
     /// The position it has reached.
     pub position: Gauge,
     /// Batches that wait for it.
