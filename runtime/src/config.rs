@@ -16,7 +16,7 @@ mod written;
 
 pub use problem::{ConfigError, Problem, Source, Spot};
 pub use resolved::{
-    Common, Config, Engine, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind, Riemann,
+    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind, Riemann,
     WebSocket,
 };
 pub use section::Secret;
@@ -99,7 +99,10 @@ fn read(source: Source, environment: &Environment, findings: &Findings) -> Resul
 
 /// Every key there is, with `*` for names that the operator chooses. The manual's reference is held to this list.
 pub fn keys() -> Vec<String> {
-    let mut text = String::new();
+    let mut text = String::from("[inputs.riemann]\ntype = \"riemann\"\n");
+    for name in ["host", "fleet"] {
+        text += &format!("[inputs.{name}]\ntype = \"{name}\"\n");
+    }
     for (name, rest) in [
         ("console", ""),
         ("file", "path = \"x\""),
@@ -111,7 +114,7 @@ pub fn keys() -> Vec<String> {
     }
     let findings = Findings::default();
     let source = Source { path: None, text };
-    read(source, &Environment::new(), &findings).expect("one output of each type is a fine configuration");
+    read(source, &Environment::new(), &findings).expect("one input and one output of each type is a fine configuration");
     let mut keys = findings.asked.take();
     keys.sort();
     keys.dedup();

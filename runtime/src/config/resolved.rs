@@ -103,6 +103,8 @@ pub enum InputKind {
     Riemann(Riemann),
     /// This machine.
     Host(Host),
+    /// A simulated fleet.
+    Fleet(Fleet),
 }
 
 /// `type = "riemann"`
@@ -152,6 +154,21 @@ pub struct Host {
     pub every: Duration,
     /// The name it reports; the machine's own if there is none.
     pub host: Option<String>,
+}
+
+/// `type = "fleet"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many hosts it has.
+    pub hosts: usize,
+    /// How many services each host has.
+    pub services: usize,
+    /// How often each reports.
+    pub every: Duration,
+    /// From the beginning of one incident's turn to the next.
+    pub incidents: Duration,
+    /// Decides what happens.
+    pub seed: u64,
 }
 
 /// `[outputs.NAME]`
@@ -327,16 +344,28 @@ fn websocket(mut at: Section<'_>) -> WebSocket {
 enum InputType {
     Riemann,
     Host,
+    Fleet,
 }
 
 fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
-    let words = [("riemann", Some(InputType::Riemann)), ("host", Some(InputType::Host))];
+    let words = [
+        ("riemann", Some(InputType::Riemann)),
+        ("host", Some(InputType::Host)),
+        ("fleet", Some(InputType::Fleet)),
+    ];
     at.required_word("type", &words);
     let kind = match at.word("type", &words, None)? {
         InputType::Riemann => InputKind::Riemann(riemann_input(&mut at)),
         InputType::Host => InputKind::Host(Host {
             every: at.time("every", ("100ms", "1d"), "5s"),
             host: at.text("host", "\"web1\""),
+        }),
+        InputType::Fleet => InputKind::Fleet(Fleet {
+            hosts: at.count("hosts", 1..=10_000, 40) as usize,
+            services: at.count("services", 1..=12, 12) as usize,
+            every: at.time("every", ("100ms", "1h"), "1s"),
+            incidents: at.time("incidents", ("10s", "1d"), "2m"),
+            seed: at.count("seed", 0..=i64::MAX as u64, 1),
         }),
     };
     at.finish();
