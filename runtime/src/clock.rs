@@ -13,3 +13,9 @@ pub fn now() -> Timestamp {
 pub fn start() -> Instant {
     Instant::now()
 }
+
+/// A moment as people write it, in UTC with milliseconds: `2013-04-15T18:06:58.250Z`.
+pub fn iso8601(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}

@@ -1,0 +1,259 @@
+//! Assembles everything, bottom up, and stops it, top down. Read this first.
+//!
+//! ```text
+//! inputs ─► ingest ─► sequencer ─► shard threads ─► sequencer ─► outputs
+//!                        │  ▲                           │
+//!                       log └──────── emitted ──────────┘
+//! ```
+
+use crate::catalogue::Catalogue;
+use crate::config::Config;
+use crate::control::Controller;
+use crate::data::{Data, draw_seed};
+use crate::ingest::{Ingest, Request};
+use crate::input;
+use crate::log::{Log, Retention};
+use crate::modules::Modules;
+use crate::output::Outputs;
+use crate::sequencer::{Parts, Recovered, Sequencer};
+use crate::shard_thread::{self, Handed};
+use crate::telemetry::Telemetry;
+use crate::web::{self, Web};
+use anyhow::{Context, anyhow};
+use crossbeam_channel::Sender;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tidegate_engine::shard::{Settings, Shard};
+use tidegate_wasm::{Host, HostOptions};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Outputs have this long to send what waits when the node stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running node.
+pub struct Node {
+    addresses: Vec<(String, SocketAddr)>,
+    recovered: Recovered,
+    telemetry: Arc<Telemetry>,
+    ingest: Ingest,
+    requests: Sender<Request>,
+    outputs: Arc<Outputs>,
+    stop_inputs: CancellationToken,
+    inputs: JoinSet<()>,
+    stop_web: CancellationToken,
+    web: tokio::task::JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    /// Let go last: until then nobody else may own the directory.
+    _data: Option<Data>,
+}
+
+impl Node {
+    /// Starts a node. Listeners are bound first, so that an address that is taken is an error here; they are served when
+    /// the log has been read.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let telemetry = Arc::new(Telemetry::default());
+        let data = if config.log.enabled { Some(Data::open(&config.data)?) } else { None };
+        let seed = data.as_ref().map_or_else(draw_seed, |data| data.seed);
+        let shards = config.engine.shards;
+
+        // The door, and who listens at it. The sequencer takes what comes in as soon as it runs.
+        let (requests, taken) = crossbeam_channel::unbounded();
+        let ingest = Ingest::new(requests.clone(), config.engine.in_flight, seed, shards);
+        let inputs = input::bind(&config.inputs, &ingest, &telemetry).await.map_err(listen_errors)?;
+        let http = listen("http", config.http.address).await?;
+        let websocket = match config.websocket.enabled {
+            true => Some(listen("websocket", config.websocket.address).await?),
+            false => None,
+        };
+        let addresses = addresses(&inputs, &http, websocket.as_ref());
+
+        // Rules: modules, the wasm host, what is deployed, where it sends things.
+        let modules = Arc::new(match &data {
+            Some(data) => Modules::folder(data.folder.join("modules")).context("modules cannot be kept")?,
+            None => Modules::memory(),
+        });
+        let options =
+            HostOptions { data: data.as_ref().map(|data| data.folder.clone()), ..HostOptions::default() };
+        let host = Arc::new(Host::new(&options, modules.clone()).context("the wasm engine does not start")?);
+        let catalogue = Arc::new(Catalogue::new(telemetry.clone()));
+        let outputs = Arc::new(Outputs::start(&config.outputs, &ingest, &telemetry)?);
+
+        // Shards, each on its own thread, and the sequencer before them.
+        let node_name: Arc<str> = sysinfo::System::host_name().unwrap_or_else(|| "tidegate".into()).into();
+        let mut threads = Vec::new();
+        let mut ways = Vec::new();
+        for number in 0..shards {
+            let settings = Settings {
+                number,
+                shards,
+                seed,
+                default_ttl: config.engine.default_ttl,
+                max_streams: config.engine.max_streams.div_ceil(shards),
+                node: node_name.clone(),
+            };
+            let (way, handed) = crossbeam_channel::unbounded::<Handed>();
+            let shard = Shard::new(settings, host.clone());
+            threads.push(shard_thread::spawn(number, shard, handed, requests.clone(), telemetry.clone())?);
+            ways.push(way);
+        }
+        let retention = Retention {
+            segment: config.log.segment,
+            keep_bytes: config.log.keep_bytes,
+            keep_for: config.log.keep_for,
+        };
+        let log = match &data {
+            Some(data) => Some(Log::open(&data.folder.join("log"), retention, telemetry.clone())?),
+            None => None,
+        };
+        let (log, reader) = log.map_or((None, None), |(log, reader)| (Some(log), Some(reader)));
+        let parts = Parts {
+            requests: taken,
+            shards: ways,
+            log,
+            catalogue: catalogue.clone(),
+            outputs: outputs.clone(),
+            telemetry: telemetry.clone(),
+            seed,
+        };
+        let ready = Arc::new(AtomicBool::new(false));
+        let controller =
+            Controller::new(ingest.clone(), host, modules, catalogue, outputs.clone(), telemetry.clone(), shards);
+        let (recovered, sequencer) = recover(Sequencer::new(parts), reader).await?;
+        threads.push(std::thread::Builder::new().name("sequencer".into()).spawn(move || sequencer.run())?);
+
+        // Everything behind the door works: let them in.
+        let stop_inputs = CancellationToken::new();
+        let mut running = JoinSet::new();
+        for input in inputs {
+            running.spawn(input.run(stop_inputs.child_token()));
+        }
+        let stop_web = CancellationToken::new();
+        let web = Web {
+            ingest: ingest.clone(),
+            control: Arc::new(controller),
+            telemetry: telemetry.clone(),
+            live: outputs.live(),
+            ready: readiness(&ready),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            level: if data.is_some() { "logged" } else { "accepted" },
+            allow_remote: config.http.allow_remote,
+            limits: web::Limits::default(),
+        };
+        let web = tokio::spawn(web.serve(Some(http), websocket, stop_web.clone()));
+        ready.store(true, SeqCst);
+        Ok(Self {
+            addresses,
+            recovered,
+            telemetry,
+            ingest,
+            requests,
+            outputs,
+            stop_inputs,
+            inputs: running,
+            stop_web,
+            web,
+            threads,
+            _data: data,
+        })
+    }
+
+    /// What listens where, with the real ports.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// What the start found in the log.
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+
+    /// The counters.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// The door, for whoever runs in the same process.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Stops: inputs first, then what is on its way is finished, then outputs send what waits, for a while at most.
+    pub async fn stop(mut self) {
+        self.stop_inputs.cancel();
+        while self.inputs.join_next().await.is_some() {}
+        self.stop_web.cancel();
+        let _ = self.web.await;
+        self.ingest.stop();
+        let _ = self.requests.send(Request::Stop);
+        let threads = std::mem::take(&mut self.threads);
+        let _ = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread ended in a panic");
+                }
+            }
+        })
+        .await;
+        self.outputs.shutdown(DRAIN).await;
+    }
+}
+
+/// Reads the log off the async threads: it may take a while, and it blocks.
+async fn recover(
+    mut sequencer: Sequencer,
+    reader: Option<crate::log::Reader>,
+) -> anyhow::Result<(Recovered, Sequencer)> {
+    let Some(reader) = reader else { return Ok((Recovered::default(), sequencer)) };
+    let (recovered, sequencer) = tokio::task::spawn_blocking(move || {
+        let recovered = sequencer.recover(reader);
+        (recovered, sequencer)
+    })
+    .await?;
+    let recovered = recovered.context("the log cannot be read")?;
+    tracing::info!(
+        records = recovered.records,
+        events = recovered.events,
+        position = recovered.position,
+        "the log was read"
+    );
+    Ok((recovered, sequencer))
+}
+
+async fn listen(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{what} cannot listen on {address}: choose another address for it in the configuration")
+    })
+}
+
+fn listen_errors(errors: Vec<input::BindError>) -> anyhow::Error {
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    anyhow!("{}", all.join("\n"))
+}
+
+/// What listens where. An input's counters are named `NAME/tcp`; a person reads `NAME tcp`.
+fn addresses(
+    inputs: &[input::Input],
+    http: &TcpListener,
+    websocket: Option<&TcpListener>,
+) -> Vec<(String, SocketAddr)> {
+    let mut addresses: Vec<(String, SocketAddr)> = inputs
+        .iter()
+        .filter_map(|input| Some((input.stats().name.replace('/', " "), input.address()?)))
+        .collect();
+    addresses.extend(websocket.and_then(|listener| Some(("websocket".to_owned(), listener.local_addr().ok()?))));
+    addresses.extend(http.local_addr().ok().map(|address| ("http".to_owned(), address)));
+    addresses
+}
+
+fn readiness(ready: &Arc<AtomicBool>) -> web::Ready {
+    let ready = ready.clone();
+    Arc::new(move || match ready.load(SeqCst) {
+        true => Ok(()),
+        false => Err(vec!["the log is being read".to_owned()]),
+    })
+}

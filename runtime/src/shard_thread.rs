@@ -1,0 +1,348 @@
+//! One thread, one shard: take what the sequencer hands over, step, report, and between two batches answer searches and
+//! subscribers in slices, so that no question holds up events.
+
+use crate::clock;
+use crate::ingest::{Found, Request, Update};
+use crate::telemetry::{RuleStats, ShardStats, Telemetry};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tidegate_engine::query::Matcher;
+use tidegate_engine::rule::Control;
+use tidegate_engine::shard::{Shard, Step};
+use tidegate_event::{Batch, BatchBuilder, FieldSet, Timestamp};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Entries of the index that are looked at between two batches.
+const SLICE: usize = 2048;
+
+/// What a shard is handed, in the order of the log.
+#[derive(Debug)]
+pub enum Handed {
+    /// Events, or an empty batch that moves time.
+    Batch(Arc<Batch>),
+    /// A change to the set of rules.
+    Control {
+        /// Its position.
+        position: u64,
+        /// Its time.
+        now: Timestamp,
+        /// The change.
+        control: Arc<Control>,
+    },
+    /// A search, to be answered in this place.
+    Search {
+        /// What to look for.
+        matcher: Matcher,
+        /// How many at most.
+        limit: usize,
+        /// The answer.
+        reply: mpsc::Sender<Found>,
+    },
+    /// A subscriber.
+    Subscribe {
+        /// What to look for.
+        matcher: Matcher,
+        /// Shards that have not handed over their snapshot yet; `None` when none is wanted.
+        snapshot: Option<Arc<AtomicUsize>>,
+        /// Where the answers go.
+        updates: mpsc::Sender<Update>,
+    },
+    /// Nothing more comes.
+    Stop,
+}
+
+struct Search {
+    matcher: Matcher,
+    limit: usize,
+    cursor: u32,
+    found: Vec<Batch>,
+    count: usize,
+    reply: mpsc::Sender<Found>,
+}
+
+struct Subscriber {
+    matcher: Matcher,
+    updates: mpsc::Sender<Update>,
+    snapshot: Option<(Arc<AtomicUsize>, u32)>,
+    skipped: u64,
+}
+
+/// The thread's own things.
+struct ShardThread {
+    number: usize,
+    shard: Shard,
+    handed: Receiver<Handed>,
+    requests: Sender<Request>,
+    telemetry: Arc<Telemetry>,
+    stats: Arc<ShardStats>,
+    rules: BTreeMap<Arc<str>, Rule>,
+    searches: Vec<Search>,
+    subscribers: Vec<Subscriber>,
+}
+
+/// A rule's counters, and what this shard last added to the gauges.
+struct Rule {
+    stats: Arc<RuleStats>,
+    keys: i64,
+    memory: i64,
+}
+
+/// Starts the thread of a shard.
+pub fn spawn(
+    number: usize,
+    shard: Shard,
+    handed: Receiver<Handed>,
+    requests: Sender<Request>,
+    telemetry: Arc<Telemetry>,
+) -> std::io::Result<JoinHandle<()>> {
+    let stats = telemetry.shard(number);
+    let mut thread = ShardThread {
+        number,
+        shard,
+        handed,
+        requests,
+        telemetry,
+        stats,
+        rules: BTreeMap::new(),
+        searches: Vec::new(),
+        subscribers: Vec::new(),
+    };
+    // Guests run on this stack: 512 KiB of it are theirs.
+    let builder = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(8 << 20);
+    builder.spawn(move || thread.run())
+}
+
+impl ShardThread {
+    fn run(&mut self) {
+        loop {
+            let handed = if !self.searches.is_empty() {
+                match self.handed.try_recv() {
+                    Ok(handed) => Some(handed),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            } else if self.subscribers.iter().any(|subscriber| subscriber.snapshot.is_some()) {
+                // A snapshot waits for a reader to make room.
+                match self.handed.recv_timeout(Duration::from_millis(2)) {
+                    Ok(handed) => Some(handed),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            } else {
+                match self.handed.recv() {
+                    Ok(handed) => Some(handed),
+                    Err(_) => return,
+                }
+            };
+            match handed {
+                Some(Handed::Stop) => return,
+                Some(handed) => self.take(handed),
+                None => {}
+            }
+            self.search();
+            self.snapshots();
+        }
+    }
+
+    fn take(&mut self, handed: Handed) {
+        match handed {
+            Handed::Batch(batch) => {
+                let started = clock::start();
+                let step = self.shard.step(&batch);
+                self.stats.nanos.add(started.elapsed().as_nanos() as u64);
+                self.publish(&batch, &step);
+                self.report(step);
+            }
+            Handed::Control { position, now, control } => {
+                let step = self.shard.control(&control, position, now);
+                if let Control::Remove { name } = &*control {
+                    self.forget(name);
+                }
+                self.report(step);
+            }
+            Handed::Search { matcher, limit, reply } => {
+                self.searches.push(Search { matcher, limit, cursor: 0, found: Vec::new(), count: 0, reply });
+            }
+            Handed::Subscribe { matcher, snapshot, updates } => {
+                let snapshot = snapshot.map(|left| (left, 0));
+                self.telemetry.subscribers.add(i64::from(self.number == 0));
+                self.subscribers.push(Subscriber { matcher, updates, snapshot, skipped: 0 });
+            }
+            Handed::Stop => {}
+        }
+    }
+
+    /// Adds up what the step did and hands it to the sequencer.
+    fn report(&mut self, mut step: Step) {
+        self.stats.batches.add(1);
+        self.stats.events.add(step.own.len() as u64);
+        self.stats.position.set(step.position as i64);
+        self.stats.streams.set(self.shard.index().len() as i64);
+        for (gauge, n) in self.stats.states.iter().zip(self.shard.index().states()) {
+            gauge.set(n as i64);
+        }
+        for (name, count) in std::mem::take(&mut step.counts) {
+            if !self.rules.contains_key(&name) {
+                let rule = Rule { stats: self.telemetry.rule(&name), keys: 0, memory: 0 };
+                self.rules.insert(name.clone(), rule);
+            }
+            let Some(rule) = self.rules.get_mut(&name) else { continue };
+            let stats = &rule.stats;
+            stats.events.add(count.events);
+            stats.calls.add(count.calls);
+            stats.nanos.add(count.nanos);
+            stats.emitted.add(count.emitted);
+            stats.forwarded.add(count.forwarded);
+            stats.logged.add(count.logged);
+            stats.faults.add(count.faults);
+            for (reason, n) in count.cut {
+                stats.cut.add(reason, n);
+            }
+            for (reason, n) in [("skipped", count.skipped), ("key_cap", count.over)] {
+                if n > 0 {
+                    stats.cut.add(reason, n);
+                }
+            }
+            if count.calls > 0 {
+                let (keys, memory) = (count.keys as i64, count.memory as i64);
+                stats.keys.add(keys - rule.keys);
+                stats.memory.add(memory - rule.memory);
+                (rule.keys, rule.memory) = (keys, memory);
+            }
+        }
+        let stepped =
+            Request::Stepped { shard: self.number, step: Box::new(step), next_due: self.shard.next_due() };
+        // The sequencer outlives its shards; if it is gone all the same, the process is ending.
+        let _ = self.requests.send(stepped);
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(rule) = self.rules.remove(name) {
+            rule.stats.keys.add(-rule.keys);
+            rule.stats.memory.add(-rule.memory);
+        }
+    }
+
+    /// Tells subscribers what entered the index and what left it.
+    fn publish(&mut self, batch: &Arc<Batch>, step: &Step) {
+        if self.subscribers.is_empty() || (step.own.is_empty() && step.expired.is_empty()) {
+            return;
+        }
+        // Those who want everything share one batch.
+        let mut everything: Option<Arc<Batch>> = None;
+        let telemetry = &self.telemetry;
+        for subscriber in &mut self.subscribers {
+            let wants_all = subscriber.matcher.wants_all();
+            let events = if let (true, Some(events)) = (wants_all, &everything) {
+                events.clone()
+            } else {
+                let mut events = BatchBuilder::new();
+                let own = step.own.iter().map(|row| batch.event(*row as usize));
+                for event in own.chain(step.expired.events()) {
+                    if wants_all || subscriber.matcher.matches(&event) {
+                        events.copy(&event, FieldSet::ALL, |_| ());
+                    }
+                }
+                let mut events = events.finish();
+                events.header = batch.header;
+                Arc::new(events)
+            };
+            if wants_all {
+                everything = Some(events.clone());
+            }
+            if !events.is_empty() {
+                subscriber.send(Update::Events(events), telemetry);
+            }
+        }
+        self.drop_closed();
+    }
+
+    fn drop_closed(&mut self) {
+        let before = self.subscribers.len();
+        self.subscribers.retain(|subscriber| !subscriber.updates.is_closed());
+        if self.number == 0 {
+            self.telemetry.subscribers.add(self.subscribers.len() as i64 - before as i64);
+        }
+    }
+
+    /// One slice of each search.
+    fn search(&mut self) {
+        let shard = &self.shard;
+        self.searches.retain_mut(|search| {
+            let mut found = BatchBuilder::new();
+            let exact = shard.exact(&search.matcher);
+            let left = search.limit - search.count;
+            // One more than wanted tells whether there are more.
+            let next = shard.index().search(&search.matcher, exact, search.cursor, SLICE, left + 1, &mut found);
+            let found = found.finish();
+            let truncated = found.len() > left;
+            search.count += found.len().min(left);
+            if !found.is_empty() {
+                search.found.push(found.first(left));
+            }
+            match next {
+                Some(cursor) if !truncated && !search.reply.is_closed() => {
+                    search.cursor = cursor;
+                    true
+                }
+                _ => {
+                    let batches = std::mem::take(&mut search.found);
+                    let _ = search.reply.try_send(Found { batches, truncated });
+                    false
+                }
+            }
+        });
+    }
+
+    /// One slice of each snapshot, as far as its reader has room.
+    fn snapshots(&mut self) {
+        let (shard, telemetry) = (&self.shard, &self.telemetry);
+        for subscriber in &mut self.subscribers {
+            let Some((shards_left, cursor)) = subscriber.snapshot.take() else { continue };
+            if subscriber.updates.capacity() < subscriber.updates.max_capacity() / 2 {
+                subscriber.snapshot = Some((shards_left, cursor));
+                continue;
+            }
+            let mut found = BatchBuilder::new();
+            let exact = shard.exact(&subscriber.matcher);
+            let next = shard.index().search(&subscriber.matcher, exact, cursor, SLICE, usize::MAX, &mut found);
+            let last = next.is_none() && shards_left.fetch_sub(1, SeqCst) == 1;
+            if last || !found.is_empty() {
+                subscriber.send(Update::Snapshot { batch: Arc::new(found.finish()), last }, telemetry);
+            }
+            subscriber.snapshot = next.map(|cursor| (shards_left, cursor));
+        }
+        if self.subscribers.iter().any(|subscriber| subscriber.updates.is_closed()) {
+            self.drop_closed();
+        }
+    }
+}
+
+impl Subscriber {
+    /// Sends an update; what finds no room is counted, and the subscriber is told as soon as there is room again.
+    fn send(&mut self, update: Update, telemetry: &Telemetry) {
+        if self.skipped > 0 {
+            match self.updates.try_send(Update::Skipped(self.skipped)) {
+                Ok(()) => self.skipped = 0,
+                Err(_) => return self.skip(&update, telemetry),
+            }
+        }
+        if let Err(TrySendError::Full(update)) = self.updates.try_send(update) {
+            self.skip(&update, telemetry);
+        }
+    }
+
+    fn skip(&mut self, update: &Update, telemetry: &Telemetry) {
+        let n = match update {
+            Update::Events(batch) | Update::Snapshot { batch, .. } => batch.len() as u64,
+            Update::Skipped(n) => *n,
+        };
+        self.skipped += n;
+        telemetry.skipped.add(n);
+    }
+}
