@@ -1,0 +1,381 @@
+//! A running module: copy a batch in, call once, check the reply, copy it out.
+//!
+//! The host writes to guest memory only into the region, only between calls, and only as much as it has asked room for.
+//! It believes nothing that the guest says: every address is a [`GuestSlice`] until it has been checked.
+//!
+//! A guest that has failed is never entered again. Wasmtime would allow it, but nobody unwound its stack or finished what
+//! it was doing, so its memory is in an unknown state.
+
+use crate::compile::Compiled;
+use crate::engine::{MEMORY_MAX, ticks};
+use crate::inspect::TABLE_MAX;
+use crate::memory::GuestSlice;
+use crate::trap::{Entry, LastWords, Scene, mebibytes};
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_engine::guest::{Fault, FaultKind, Guest, Spent};
+use tidegate_engine::rule::{Limits, RuleSpec};
+use tidegate_event::abi::{self, Descriptor};
+use tidegate_event::{Action, Base, Batch, Reply, Span, Timestamp};
+use wasmtime::{
+    Memory, PoolConcurrencyLimitError, ResourceLimiter, Store, TypedFunc, WasmParams, WasmResults,
+};
+
+/// The number by which the one rule of an instance knows itself, in `tg_bind` and in the rows of a batch.
+const BINDING: u32 = 0;
+
+/// The smallest region that is asked for: growing it costs a call.
+const REGION_MIN: usize = 4 << 10;
+
+/// One instance of a module, with the settings of one rule.
+pub struct WasmGuest {
+    store: Store<Meter>,
+    memory: Memory,
+    region: TypedFunc<u32, u32>,
+    batch: TypedFunc<u32, u32>,
+    /// Where it said that its descriptor is, once and for all.
+    descriptor: GuestSlice,
+    inbox: Inbox,
+    limits: Limits,
+    /// How many outputs the rule has.
+    outputs: u32,
+    fuel: u64,
+    dead: Option<Fault>,
+    // Machine code and ticker must outlive the store's use of them.
+    compiled: Arc<Compiled>,
+}
+
+/// The region that the guest gave us to write to.
+#[derive(Clone, Copy, Default)]
+struct Inbox {
+    offset: u32,
+    len: u32,
+}
+
+/// Holds an instance to its memory, and remembers what it was refused.
+pub(crate) struct Meter {
+    limit: usize,
+    refused: Option<u64>,
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fine = desired <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
+        if !fine {
+            self.refused = Some(desired as u64);
+        }
+        Ok(fine)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= TABLE_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}
+
+impl WasmGuest {
+    /// A fresh instance that has accepted the rule's settings.
+    pub(crate) fn start(compiled: Arc<Compiled>, rule: &RuleSpec) -> Result<Self, Fault> {
+        compiled.inspected.fits(&rule.limits).map_err(|refusal| start_fault(refusal.to_string()))?;
+        let limits = Limits { memory: rule.limits.memory.min(MEMORY_MAX), ..rule.limits };
+        let meter = Meter { limit: limits.memory as usize, refused: None };
+        let mut store = Store::new(&compiled.engine.wasmtime, meter);
+        store.limiter(|meter| meter);
+        store.set_epoch_deadline(ticks(limits.deadline_ms));
+        let instance = compiled.ready.instantiate(&mut store).map_err(|error| {
+            if error.is::<PoolConcurrencyLimitError>() {
+                return start_fault(format!(
+                    "all {} wasm instances of this node are taken: remove rules, use fewer shards, or raise the number \
+                     of instances",
+                    compiled.engine.instances
+                ));
+            }
+            start_fault(format!("the module does not start: {error:#}"))
+        })?;
+        // Inspection has seen all of these; asking again is how their types are had.
+        let memory = instance
+            .get_memory(&mut store, "memory")
+            .ok_or_else(|| start_fault("the module exports no memory".to_owned()))?;
+        let region = export(&instance, &mut store, abi::REGION)?;
+        let batch = export(&instance, &mut store, abi::BATCH)?;
+        let reply: TypedFunc<(), u32> = export(&instance, &mut store, abi::REPLY)?;
+        let bind: TypedFunc<(u32, u32), u32> = export(&instance, &mut store, abi::BIND)?;
+        let mut guest = Self {
+            store,
+            memory,
+            region,
+            batch,
+            descriptor: GuestSlice::claimed(0, 0),
+            inbox: Inbox::default(),
+            limits,
+            outputs: rule.outputs.len() as u32,
+            fuel: 0,
+            dead: None,
+            compiled,
+        };
+        guest.find_descriptor(&reply)?;
+        guest.bind(&bind, &rule.settings)?;
+        Ok(guest)
+    }
+
+    /// Instructions spent so far in all calls, where the host counts them: the same for the same calls, on any machine.
+    /// 0 on a host without fuel.
+    pub fn fuel_spent(&self) -> u64 {
+        self.fuel
+    }
+
+    /// The module that it runs.
+    pub fn module(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    fn find_descriptor(&mut self, reply: &TypedFunc<(), u32>) -> Result<(), Fault> {
+        let address = self.enter(Entry::Reply, 0, reply, ())?;
+        let descriptor = GuestSlice::claimed(address, abi::DESCRIPTOR as u32);
+        descriptor.read(self.memory.data(&self.store)).map_err(|outside| {
+            start_fault(format!("{} gave a place for the descriptor that is none: {outside}", abi::REPLY))
+        })?;
+        self.descriptor = descriptor;
+        Ok(())
+    }
+
+    fn bind(&mut self, bind: &TypedFunc<(u32, u32), u32>, settings: &[u8]) -> Result<(), Fault> {
+        let to = self.make_room(settings.len(), 0)?;
+        self.write(to, &[settings])?;
+        let code = self.enter(Entry::Bind, 0, bind, (BINDING, settings.len() as u32))?;
+        if code == 0 {
+            return Ok(());
+        }
+        let words = self.last_words();
+        let reason = if words.message.is_empty() { "it gave no reason" } else { &words.message };
+        let mut fault = start_fault(format!("did not accept its settings: {reason}"));
+        fault.during = Entry::Bind.doing().to_owned();
+        Err(fault)
+    }
+
+    /// The region, if it holds so many bytes; a larger one otherwise.
+    fn make_room(&mut self, len: usize, rows: u32) -> Result<GuestSlice, Fault> {
+        let fault = |message| {
+            let mut fault = Fault::new(FaultKind::Memory, message);
+            fault.during = Entry::Region.doing().to_owned();
+            fault
+        };
+        let needed = u32::try_from(len)
+            .ok()
+            .filter(|needed| u64::from(*needed) <= self.limits.memory)
+            .ok_or_else(|| {
+                fault(format!(
+                    "a batch of {} does not fit into the {} of memory that it may have",
+                    mebibytes(len as u64),
+                    mebibytes(self.limits.memory)
+                ))
+            })?;
+        if self.inbox.len < needed || self.inbox.len == 0 {
+            // A quarter more, so that batches of slowly growing size do not ask each time.
+            let ask = (len + len / 4).max(REGION_MIN).next_multiple_of(abi::REGION_ALIGN) as u32;
+            let region = self.region.clone();
+            let offset = self.enter(Entry::Region, rows, &region, ask)?;
+            if offset == 0 {
+                let refused = self.store.data().refused.map_or_else(String::new, |wish| {
+                    format!(
+                        "; it would need {} of memory, it may have {}",
+                        mebibytes(wish),
+                        mebibytes(self.limits.memory)
+                    )
+                });
+                return Err(fault(format!("has no room for a batch of {}{refused}", mebibytes(len as u64))));
+            }
+            if !offset.is_multiple_of(abi::REGION_ALIGN as u32) {
+                let message = format!(
+                    "{} gave address {offset}, a multiple of {} was expected",
+                    abi::REGION,
+                    abi::REGION_ALIGN
+                );
+                return Err(Fault { kind: FaultKind::Reply, ..fault(message) });
+            }
+            GuestSlice::claimed(offset, ask).read(self.memory.data(&self.store)).map_err(|outside| {
+                let message = format!("{} gave a region that is none: {outside}", abi::REGION);
+                Fault { kind: FaultKind::Reply, ..fault(message) }
+            })?;
+            self.inbox = Inbox { offset, len: ask };
+        }
+        Ok(GuestSlice::claimed(self.inbox.offset, needed))
+    }
+
+    fn write(&mut self, to: GuestSlice, parts: &[&[u8]]) -> Result<(), Fault> {
+        // Memory does not shrink, so the region lies where it lay; checked all the same.
+        let mut rest = to
+            .write(self.memory.data_mut(&mut self.store))
+            .map_err(|outside| Fault::new(FaultKind::Reply, format!("its region has gone: {outside}")))?;
+        for part in parts {
+            let (here, after) = rest.split_at_mut(part.len().min(rest.len()));
+            here.copy_from_slice(&part[..here.len()]);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// The one way into the guest: sets the deadline, calls, and turns what went wrong into words.
+    fn enter<P: WasmParams, R: WasmResults>(
+        &mut self,
+        entry: Entry,
+        rows: u32,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> Result<R, Fault> {
+        self.store.data_mut().refused = None;
+        self.store.set_epoch_deadline(ticks(self.limits.deadline_ms));
+        if self.compiled.engine.fuel {
+            let full = self.store.set_fuel(u64::MAX);
+            full.map_err(|error| Fault::new(FaultKind::Start, format!("no fuel: {error:#}")))?;
+        }
+        let outcome = function.call(&mut self.store, params);
+        if self.compiled.engine.fuel {
+            self.fuel += u64::MAX - self.store.get_fuel().unwrap_or(u64::MAX);
+        }
+        outcome.map_err(|error| self.scene(entry, rows, &self.last_words()).explain(&error))
+    }
+
+    fn scene<'a>(&self, entry: Entry, rows: u32, words: &'a LastWords) -> Scene<'a> {
+        let Limits { deadline_ms, memory, .. } = self.limits;
+        Scene { entry, deadline_ms, memory, refused: self.store.data().refused, rows, words }
+    }
+
+    fn last_words(&self) -> LastWords {
+        if self.descriptor == GuestSlice::claimed(0, 0) {
+            return LastWords::default();
+        }
+        LastWords::read(self.memory.data(&self.store), self.descriptor)
+    }
+
+    fn try_call(&mut self, batch: &Batch, reply: &mut Reply) -> Result<Spent, Fault> {
+        let rows = batch.len() as u32;
+        let to = self.make_room(batch.block_len(), rows)?;
+        self.write(to, &[&batch.header_bytes(), batch.row_bytes(), batch.string_bytes()])?;
+        let function = self.batch.clone();
+        let start = Instant::now();
+        let code = self.enter(Entry::Batch, rows, &function, batch.block_len() as u32)?;
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if code != 0 {
+            let words = self.last_words();
+            let reason = if words.message.is_empty() { "it gave no reason" } else { &words.message };
+            let fault =
+                Fault::new(FaultKind::Trap, format!("did not take the batch (code {code}): {reason}"));
+            return Err(self.scene(Entry::Batch, rows, &words).place(fault));
+        }
+        self.take_reply(batch, reply)?;
+        Ok(Spent { nanos })
+    }
+
+    /// Copies the reply out, within its budget, and checks every record of it.
+    fn take_reply(&self, batch: &Batch, reply: &mut Reply) -> Result<(), Fault> {
+        let memory = self.memory.data(&self.store);
+        let broken = |message: String| self.batch_fault(FaultKind::Reply, message);
+        let descriptor = self.descriptor.read(memory).map_err(|outside| broken(outside.to_string()))?;
+        let Some(raw) = descriptor.first_chunk::<{ abi::DESCRIPTOR }>() else {
+            return Err(broken("the descriptor is cut short".to_owned()));
+        };
+        let claimed = Descriptor::read(raw);
+        self.check_budget(batch.len(), &claimed)?;
+        let records = GuestSlice::records(claimed.records, claimed.record_count)
+            .read(memory)
+            .map_err(|outside| broken(format!("the records of its reply: {outside}")))?;
+        let bytes = GuestSlice::claimed(claimed.bytes, claimed.byte_count)
+            .read(memory)
+            .map_err(|outside| broken(format!("the bytes of its reply: {outside}")))?;
+        // A wake that is due already would be due for ever: it is due once time has moved.
+        let next_wake = Timestamp(claimed.next_wake.max(batch.header.now.0.saturating_add(Span(1).0)));
+        reply.take(records, bytes, next_wake, claimed.keys);
+        self.check_effects(batch.len(), reply)
+    }
+
+    fn check_budget(&self, rows: usize, claimed: &Descriptor) -> Result<(), Fault> {
+        let Limits { effects_per_row, effects_base, effect_bytes, .. } = self.limits;
+        let allowed = u64::from(effects_per_row) * rows as u64 + u64::from(effects_base);
+        let wrong = |message: String| Err(self.batch_fault(FaultKind::Output, message));
+        if u64::from(claimed.record_count) > allowed {
+            return wrong(format!(
+                "asked for {} effects, a batch of {rows} rows may have {allowed}: forward or emit less often, or raise \
+                 effects_per_row",
+                claimed.record_count
+            ));
+        }
+        if claimed.byte_count > effect_bytes {
+            return wrong(format!(
+                "its effects have {} bytes of text, they may have {effect_bytes}: shorten descriptions and attributes, \
+                 or raise effect_bytes",
+                claimed.byte_count
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_effects(&self, rows: usize, reply: &Reply) -> Result<(), Fault> {
+        for (index, effect) in reply.read().effects().enumerate() {
+            let record =
+                effect.map_err(|error| self.batch_fault(FaultKind::Reply, error.to_string()))?.record;
+            if let Base::Row(row) = record.base
+                && row as usize >= rows
+            {
+                let message = format!("effect {index} is about row {row} of a batch of {rows} rows");
+                return Err(self.batch_fault(FaultKind::Reply, message));
+            }
+            if record.action == Action::Forward && record.target >= self.outputs {
+                let message = format!(
+                    "effect {index} goes to output {}, the rule has {} outputs",
+                    record.target, self.outputs
+                );
+                return Err(self.batch_fault(FaultKind::Reply, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_fault(&self, kind: FaultKind, message: String) -> Fault {
+        let mut fault = Fault::new(kind, message);
+        fault.during = Entry::Batch.doing().to_owned();
+        fault
+    }
+}
+
+impl Guest for WasmGuest {
+    fn call(&mut self, batch: &Batch, reply: &mut Reply) -> Result<Spent, Fault> {
+        if let Some(fault) = &self.dead {
+            return Err(fault.clone());
+        }
+        reply.clear();
+        self.try_call(batch, reply).inspect_err(|fault| {
+            reply.clear();
+            self.dead = Some(fault.clone());
+        })
+    }
+
+    fn memory(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+}
+
+fn export<P: WasmParams, R: WasmResults>(
+    instance: &wasmtime::Instance,
+    store: &mut Store<Meter>,
+    name: &str,
+) -> Result<TypedFunc<P, R>, Fault> {
+    instance.get_typed_func(store, name).map_err(|error| {
+        start_fault(format!("the module's export {name} is not what it should be: {error:#}"))
+    })
+}
+
+pub(crate) fn start_fault(message: String) -> Fault {
+    Fault::new(FaultKind::Start, message)
+}

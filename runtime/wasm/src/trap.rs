@@ -1,0 +1,252 @@
+//! A trap, in words an author can use.
+//!
+//! What is known comes from three places: wasmtime says what the machine ran into and in which function, the limiter says
+//! whether memory had been refused, and the dead guest's own descriptor says what it was doing, for which row, and the
+//! last words of a panic. The last is a claim like all that a guest says; it is bounded and cleaned, and decides nothing.
+
+use crate::engine::MEMORY_MAX;
+use crate::memory::GuestSlice;
+use tidegate_engine::guest::{Fault, FaultKind};
+use tidegate_event::abi::{self, Descriptor, MESSAGE_MAX, Moment, NO_ROW};
+use wasmtime::{Trap, WasmBacktrace};
+
+/// How many functions a message names.
+const NAMED: usize = 4;
+
+/// What a dead guest's memory says of its last moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastWords {
+    pub(crate) moment: Moment,
+    pub(crate) row: Option<u32>,
+    pub(crate) message: String,
+}
+
+impl LastWords {
+    /// Reads the descriptor of a guest. Where it claims nonsense, less is known.
+    pub(crate) fn read(memory: &[u8], descriptor: GuestSlice) -> Self {
+        let Some(raw) =
+            descriptor.read(memory).ok().and_then(|bytes| bytes.first_chunk::<{ abi::DESCRIPTOR }>())
+        else {
+            return Self::default();
+        };
+        let descriptor = Descriptor::read(raw);
+        Self {
+            moment: Moment::from_code(descriptor.moment),
+            row: (descriptor.row != NO_ROW).then_some(descriptor.row),
+            message: read_message(memory, &descriptor),
+        }
+    }
+}
+
+/// The message that a descriptor points at, as one clean line.
+fn read_message(memory: &[u8], descriptor: &Descriptor) -> String {
+    let len = descriptor.message_len.min(MESSAGE_MAX as u32);
+    let bytes = GuestSlice::claimed(descriptor.message, len).read(memory).unwrap_or_default();
+    let text = String::from_utf8_lossy(bytes);
+    // A message ends up in logs, terminals and pages.
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean.trim().to_owned()
+}
+
+/// What the host was asking of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Reply,
+    Region,
+    Bind,
+    Batch,
+}
+
+impl Entry {
+    /// What a guest does there, when it does not say more itself.
+    pub(crate) const fn doing(self) -> &'static str {
+        match self {
+            Self::Reply => "telling where its replies are",
+            Self::Region => "making room for a batch",
+            Self::Bind => "taking its settings",
+            Self::Batch => "handling a batch",
+        }
+    }
+}
+
+/// The circumstances of a call that failed.
+pub(crate) struct Scene<'a> {
+    pub(crate) entry: Entry,
+    pub(crate) deadline_ms: u32,
+    /// Memory that it may have, and the size that it was refused during the call.
+    pub(crate) memory: u64,
+    pub(crate) refused: Option<u64>,
+    /// Rows of the batch.
+    pub(crate) rows: u32,
+    pub(crate) words: &'a LastWords,
+}
+
+impl Scene<'_> {
+    /// Places a fault: what the guest was doing and for which row, where its claims make sense.
+    pub(crate) fn place(&self, fault: Fault) -> Fault {
+        let row = self.words.row.filter(|row| *row < self.rows).unwrap_or(NO_ROW);
+        let mut fault = fault.at(self.words.moment, row);
+        if self.words.moment == Moment::Idle {
+            fault.during = self.entry.doing().to_owned();
+        }
+        fault
+    }
+
+    /// The fault that a call's error amounts to.
+    pub(crate) fn explain(&self, error: &wasmtime::Error) -> Fault {
+        let at = error.downcast_ref::<WasmBacktrace>().map_or_else(String::new, place_in_code);
+        let (kind, message) = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => {
+                (FaultKind::Deadline, format!("did not answer within {} ms{at}", self.deadline_ms))
+            }
+            Some(Trap::UnreachableCodeReached) => self.explain_panic(&at),
+            Some(Trap::StackOverflow) => {
+                (FaultKind::Trap, format!("used up its stack{at}: does it call itself without end?"))
+            }
+            Some(Trap::MemoryOutOfBounds) => (
+                FaultKind::Trap,
+                format!("accessed memory that it does not have{at}: unsafe code, or a stack that ran over"),
+            ),
+            Some(trap) => {
+                let text = trap.to_string();
+                (FaultKind::Trap, format!("{}{at}", text.strip_prefix("wasm trap: ").unwrap_or(&text)))
+            }
+            None => (FaultKind::Trap, format!("{error:#}{at}")),
+        };
+        self.place(Fault::new(kind, message))
+    }
+
+    /// A Rust panic, a failed allocation and an `abort` all end in `unreachable`.
+    fn explain_panic(&self, at: &str) -> (FaultKind, String) {
+        let words = &self.words.message;
+        match self.refused {
+            // Rust's allocator dies without a panic, so there are no last words or only its own.
+            Some(wish) if words.is_empty() || words.starts_with("memory allocation") => (
+                FaultKind::Memory,
+                format!(
+                    "asked for {} of memory, it may have {}{at}",
+                    mebibytes(wish),
+                    mebibytes(self.memory)
+                ),
+            ),
+            Some(wish) => (
+                FaultKind::Trap,
+                format!(
+                    "{words} (it had been refused {} of memory, it may have {})",
+                    mebibytes(wish),
+                    mebibytes(self.memory)
+                ),
+            ),
+            None if words.is_empty() => (FaultKind::Trap, format!("stopped itself without a message{at}")),
+            None => (FaultKind::Trap, words.clone()),
+        }
+    }
+}
+
+/// A number of bytes for people: whole mebibytes, or kibibytes where those are few.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    if bytes >= 1 << 20 && (bytes.is_multiple_of(1 << 20) || bytes > MEMORY_MAX) {
+        format!("{} MiB", bytes >> 20)
+    } else {
+        format!("{} KiB", bytes.div_ceil(1024))
+    }
+}
+
+/// Where in the code it was, as far as functions have names.
+fn place_in_code(trace: &WasmBacktrace) -> String {
+    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
+    let names: Vec<String> = names
+        .map(plain_name)
+        .filter(|name| !is_machinery(name))
+        .take(NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.split_first() {
+        None => String::new(),
+        Some((inner, [])) => format!(", in {inner}"),
+        Some((inner, outer)) => format!(", in {inner}, called by {}", outer.join(", ")),
+    }
+}
+
+/// A function's name without the compiler's hash, and without line breaks or endless length.
+fn plain_name(name: &str) -> String {
+    let plain = match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|c| c.is_ascii_hexdigit()) => path,
+        _ => name,
+    };
+    plain.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+/// Whether a function is part of how a panic or an allocation fails rather than of the rule.
+fn is_machinery(name: &str) -> bool {
+    [
+        "core::panicking",
+        "std::panicking",
+        "std::alloc",
+        "alloc::alloc",
+        "rust_panic",
+        "__rust",
+        "__rustc",
+        "abort",
+    ]
+    .iter()
+    .any(|part| name.starts_with(part) || name.contains("rust_begin_unwind"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory_with(descriptor: Descriptor, message: &[u8]) -> Vec<u8> {
+        let mut memory = vec![0; 4096];
+        memory[64..128].copy_from_slice(&descriptor.write());
+        memory[512..512 + message.len()].copy_from_slice(message);
+        memory
+    }
+
+    fn words(descriptor: Descriptor, message: &[u8]) -> LastWords {
+        LastWords::read(&memory_with(descriptor, message), GuestSlice::claimed(64, 64))
+    }
+
+    #[test]
+    fn last_words_are_cleaned_and_bounded() {
+        let descriptor =
+            Descriptor { message: 512, message_len: 19, row: 3, moment: 3, ..Descriptor::default() };
+        let read = words(descriptor, b"\x1b[2Jno\nluck \xff\xffhere!");
+        assert_eq!(read.message, "[2Jno luck \u{fffd}\u{fffd}here!");
+        assert_eq!((read.moment, read.row), (Moment::Event, Some(3)));
+
+        let long = Descriptor { message: 512, message_len: u32::MAX, ..Descriptor::default() };
+        assert_eq!(words(long, &[b'x'; 3000]).message.len(), MESSAGE_MAX);
+        let outside = Descriptor { message: u32::MAX, message_len: 8, ..Descriptor::default() };
+        assert_eq!(words(outside, b"").message, "");
+        assert_eq!(LastWords::read(&[0; 16], GuestSlice::claimed(8, 64)), LastWords::default());
+    }
+
+    #[test]
+    fn a_row_that_the_batch_does_not_have_is_not_believed() {
+        let words = LastWords { moment: Moment::Event, row: Some(5), message: String::new() };
+        let place = |rows| {
+            let scene =
+                Scene { entry: Entry::Batch, deadline_ms: 1, memory: 0, refused: None, rows, words: &words };
+            scene.place(Fault::new(FaultKind::Trap, "x")).row
+        };
+        assert_eq!(place(6), Some(5));
+        assert_eq!(place(5), None);
+    }
+
+    #[test]
+    fn names_lose_the_hash_and_nothing_else() {
+        assert_eq!(plain_name("slow::Slow::on_event::h0123456789abcdef"), "slow::Slow::on_event");
+        assert_eq!(plain_name("slow::hello"), "slow::hello");
+        assert!(is_machinery("core::panicking::panic_fmt"));
+        assert!(!is_machinery("slow::panicking"));
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(mebibytes(16 << 20), "16 MiB");
+        assert_eq!(mebibytes(64 << 10), "64 KiB");
+        assert_eq!(mebibytes((16 << 20) + (64 << 10)), "16448 KiB");
+    }
+}
