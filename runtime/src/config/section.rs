@@ -409,5 +409,5 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     let size = number * unit as f64;
-    (size >= 0.0 && size < 9e15).then_some(size as u64)
+    (0.0..9e15).contains(&size).then_some(size as u64)
 }
