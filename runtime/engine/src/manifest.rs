@@ -66,7 +66,8 @@ pub struct Resolved {
 impl Manifest {
     /// Reads the section's JSON, and checks what it says: version, fields and kinds.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(json).map_err(|error| format!("the manifest: {error}"))?;
+        let manifest: Self =
+            serde_json::from_slice(json).map_err(|error| format!("the manifest: {error}"))?;
         if manifest.abi != tidegate_event::abi::VERSION {
             return Err(format!(
                 "the module speaks ABI {}, this host speaks {}: build it with the matching SDK",
@@ -75,7 +76,8 @@ impl Manifest {
             ));
         }
         for name in &manifest.reads {
-            Field::named(name).ok_or_else(|| format!("the manifest reads a field {name:?}, which events do not have"))?;
+            Field::named(name)
+                .ok_or_else(|| format!("the manifest reads a field {name:?}, which events do not have"))?;
         }
         for param in &manifest.params {
             Kind::named(&param.kind)
@@ -101,7 +103,8 @@ impl Manifest {
         set: &BTreeMap<String, String>,
         to: &BTreeMap<String, String>,
     ) -> Result<Resolved, String> {
-        for (name, hint) in set.keys().map(|name| (name, "--set")).chain(to.keys().map(|name| (name, "--to"))) {
+        for (name, hint) in set.keys().map(|name| (name, "--set")).chain(to.keys().map(|name| (name, "--to")))
+        {
             let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
             if !known.contains(&name.as_str()) {
                 return Err(format!(
@@ -123,11 +126,17 @@ impl Manifest {
                 continue;
             }
             if to.contains_key(&param.name) {
-                return Err(format!("--to {}: that is a {}, not an output; use --set", param.name, param.kind));
+                return Err(format!(
+                    "--to {}: that is a {}, not an output; use --set",
+                    param.name, param.kind
+                ));
             }
             let Some(text) = given.or(param.default.as_ref()) else {
                 if !param.optional {
-                    return Err(format!("parameter {} ({}) is missing: {}", param.name, param.kind, param.doc));
+                    return Err(format!(
+                        "parameter {} ({}) is missing: {}",
+                        param.name, param.kind, param.doc
+                    ));
                 }
                 settings.push(Setting::Absent);
                 continue;
@@ -147,13 +156,16 @@ impl Manifest {
 
 impl Param {
     fn parse<'a>(&self, text: &'a str) -> Result<Setting<'a>, String> {
-        let wrong = || format!("parameter {}: a {} was expected, found {text:?}. {}", self.name, self.kind, self.doc);
+        let wrong =
+            || format!("parameter {}: a {} was expected, found {text:?}. {}", self.name, self.kind, self.doc);
         Ok(match Kind::named(&self.kind).ok_or_else(wrong)? {
             Kind::Number => Setting::Number(text.trim().parse().map_err(|_| wrong())?),
             Kind::Integer => Setting::Integer(text.trim().parse().map_err(|_| wrong())?),
             Kind::Flag => Setting::Flag(text.trim().parse().map_err(|_| wrong())?),
             Kind::Text => Setting::Text(text),
-            Kind::Span => Setting::Span(Span::parse(text).ok_or_else(|| wrong() + " (like 90s, 5m or 250ms)")?),
+            Kind::Span => {
+                Setting::Span(Span::parse(text).ok_or_else(|| wrong() + " (like 90s, 5m or 250ms)")?)
+            }
             Kind::Output => return Err(wrong()),
         })
     }
@@ -209,7 +221,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let manifest = manifest();
-        let error = |set: &[(&str, &str)], to: &[(&str, &str)]| manifest.resolve(&map(set), &map(to)).unwrap_err();
+        let error =
+            |set: &[(&str, &str)], to: &[(&str, &str)]| manifest.resolve(&map(set), &map(to)).unwrap_err();
         assert_eq!(error(&[], &[]), "parameter limit_ms (number) is missing: What limit_ms means.");
         assert_eq!(
             error(&[("limit_ms", "much")], &[]),
@@ -219,7 +232,10 @@ mod tests {
             error(&[("limit", "1")], &[]),
             "--set limit: rule slow has no such parameter; it has limit_ms, board, every, pager"
         );
-        assert_eq!(error(&[], &[("limit_ms", "x")]), "--to limit_ms: that is a number, not an output; use --set");
+        assert_eq!(
+            error(&[], &[("limit_ms", "x")]),
+            "--to limit_ms: that is a number, not an output; use --set"
+        );
     }
 
     #[test]

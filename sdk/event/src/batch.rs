@@ -484,6 +484,13 @@ impl BatchBuilder {
         self.rows.truncate(rows);
     }
 
+    /// Appends bytes as they are, such as a frame whose strings will be referred to, and returns where they start.
+    pub fn push_raw(&mut self, bytes: &[u8]) -> usize {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start
+    }
+
     /// Appends a string and returns its ref.
     pub fn push_string(&mut self, text: &[u8]) -> u32 {
         push_text(&mut self.bytes, text)
