@@ -1,2 +1,118 @@
-//! Chores.
-fn main(){}
+//! The chores of this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask tidy`.
+//!
+//! What a person runs here and what CI runs are the same commands. Few dependencies, so that the first answer comes in
+//! seconds: the heavy building happens in the commands that are started from here.
+
+mod book;
+mod chores;
+mod demo;
+mod program;
+mod server;
+mod tidy;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str = "\
+cargo xtask demo [--seconds N] [--port P]   build everything, run it on this machine's metrics and a simulated fleet
+cargo xtask test [--clients] [--page] [--all] [--only NAME]
+                                            everything that can be tested with Rust alone; with more, what needs packages:
+                                            --clients  Riemann clients, collectd, crashes and deployments under load
+                                            --page     the dashboard's bundle, and the page in Chromium
+                                            --all      both
+                                            --only     chores whose name contains NAME
+cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
+cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
+
+enum Wish {
+    Demo(demo::Wish),
+    Test(chores::Wish),
+    Rules,
+    Tidy,
+    Help,
+}
+
+fn main() -> ExitCode {
+    let outcome = match wish(std::env::args().skip(1)) {
+        Err(wrong) => {
+            eprintln!("{wrong}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        Ok(Wish::Help) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Wish::Demo(wish)) => demo::run(&wish),
+        Ok(Wish::Test(wish)) => chores::run(&wish),
+        Ok(Wish::Rules) => program::Workspace::ask().and_then(|workspace| workspace.put_inside()),
+        Ok(Wish::Tidy) => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
+    let mut wish = match words.next().as_deref() {
+        Some("demo") => Wish::Demo(demo::Wish::default()),
+        Some("test") => Wish::Test(chores::Wish::default()),
+        Some("rules") => Wish::Rules,
+        Some("tidy") => Wish::Tidy,
+        None | Some("help" | "--help" | "-h") => return Ok(Wish::Help),
+        Some(other) => return Err(format!("there is no chore `{other}`")),
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} takes a value"));
+        match (&mut wish, word.as_str()) {
+            (_, "--help" | "-h") => return Ok(Wish::Help),
+            (Wish::Demo(demo), "--seconds") => {
+                let seconds = value()?;
+                let seconds =
+                    seconds.parse().map_err(|_| format!("--seconds {seconds}: a number was expected"))?;
+                demo.ends_after = Some(Duration::from_secs(seconds));
+            }
+            (Wish::Demo(demo), "--port") => {
+                let port = value()?;
+                demo.port = port.parse().map_err(|_| format!("--port {port}: a port was expected"))?;
+            }
+            (Wish::Test(test), "--clients") => test.clients = true,
+            (Wish::Test(test), "--page") => test.page = true,
+            (Wish::Test(test), "--all") => (test.clients, test.page) = (true, true),
+            (Wish::Test(test), "--only") => test.only = Some(value()?),
+            (_, other) => return Err(format!("`{other}` is not understood here")),
+        }
+    }
+    Ok(wish)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> Result<Wish, String> {
+        wish(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn wishes_are_understood() {
+        let Ok(Wish::Demo(demo)) = said("demo --seconds 5 --port 8080") else { panic!() };
+        assert_eq!((demo.ends_after, demo.port), (Some(Duration::from_secs(5)), 8080));
+        let Ok(Wish::Test(test)) = said("test --all --only clippy") else { panic!() };
+        assert_eq!((test.clients, test.page, test.only.as_deref()), (true, true, Some("clippy")));
+        assert!(matches!(said(""), Ok(Wish::Help)));
+        assert!(matches!(said("test --help"), Ok(Wish::Help)));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_ignored() {
+        for line in
+            ["dance", "demo --seconds", "demo --seconds soon", "demo --all", "test --port 1", "tidy --all"]
+        {
+            assert!(said(line).is_err(), "{line}");
+        }
+    }
+}
