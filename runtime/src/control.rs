@@ -103,7 +103,7 @@ impl Controller {
 
     /// What the wish comes to, everything checked that can be checked without running it.
     fn spec(&self, wish: &Deployment, compiled: &Compiled) -> Result<RuleSpec, ControlError> {
-        let manifest = compiled.manifest();
+        let manifest = &compiled.inspected.manifest;
         let invalid = ControlError::Invalid;
         let name = wish.name.clone().unwrap_or_else(|| manifest.name.replace('_', "-").to_lowercase());
         RuleSpec::check_name(&name).map_err(invalid)?;
@@ -126,7 +126,7 @@ impl Controller {
         Ok(RuleSpec {
             generation: self.catalogue.next_generation(&name),
             name,
-            module: compiled.digest().to_owned(),
+            module: compiled.inspected.digest.clone(),
             version: manifest.version.clone(),
             query,
             per,
@@ -220,7 +220,7 @@ impl Wishes for Controller {
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {
         async move {
             let compiled = self.compile(wasm).await?;
-            serde_json::to_value(compiled.manifest()).map_err(|error| ControlError::Invalid(error.to_string()))
+            serde_json::to_value(&compiled.inspected.manifest).map_err(|error| ControlError::Invalid(error.to_string()))
         }
         .boxed()
     }

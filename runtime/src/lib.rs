@@ -3,9 +3,25 @@
 //! Layers, each importing only from those above it in this list:
 //!
 //! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name.
-//! 2. [`ingest`]: the one door into the node for events, searches and subscriptions.
+//! 2. [`ingest`]: the one door into the node for events, searches and subscriptions. [`config`]: what can be set.
+//! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
+//! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
+//! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
+//! 6. [`node`]: assembles all of that.
+//! 7. [`cli`]: the command line.
 
+pub mod catalogue;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod data;
 pub mod ingest;
+pub mod input;
+pub mod log;
+pub mod modules;
+pub mod node;
+pub mod output;
+pub mod sequencer;
+pub mod shard_thread;
 pub mod telemetry;
+pub mod web;

@@ -81,10 +81,10 @@ impl Node {
             HostOptions { data: data.as_ref().map(|data| data.folder.clone()), ..HostOptions::default() };
         let host = Arc::new(Host::new(&options, modules.clone()).context("the wasm engine does not start")?);
         let catalogue = Arc::new(Catalogue::new(telemetry.clone()));
-        let outputs = Arc::new(Outputs::start(&config.outputs, &ingest, &telemetry)?);
+        let outputs = Arc::new(Outputs::start(&config.outputs, &telemetry)?);
 
         // Shards, each on its own thread, and the sequencer before them.
-        let node_name: Arc<str> = sysinfo::System::host_name().unwrap_or_else(|| "tidegate".into()).into();
+        let node_name: Arc<str> = sysinfo::System::host_name().unwrap_or("tidegate".to_owned()).into();
         let mut threads = Vec::new();
         let mut ways = Vec::new();
         for number in 0..shards {
@@ -128,6 +128,7 @@ impl Node {
 
         // Everything behind the door works: let them in.
         let stop_inputs = CancellationToken::new();
+        outputs.follow(&ingest);
         let mut running = JoinSet::new();
         for input in inputs {
             running.spawn(input.run(stop_inputs.child_token()));
@@ -137,7 +138,10 @@ impl Node {
             ingest: ingest.clone(),
             control: Arc::new(controller),
             telemetry: telemetry.clone(),
-            live: outputs.live(),
+            live: {
+                let outputs = outputs.clone();
+                Arc::new(move || outputs.live())
+            },
             ready: readiness(&ready),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             level: if data.is_some() { "logged" } else { "accepted" },

@@ -9,7 +9,7 @@
 
 use crate::clock;
 use crate::ingest::{Accepted, Ack, Append, Found, Refused, Request, Update};
-use crate::log::{Change, Log, Record, Standing};
+use crate::log::{Change, Log, Record};
 use crate::output::{Delivery, Outputs};
 use crate::catalogue::Catalogue;
 use crate::shard_thread::Handed;

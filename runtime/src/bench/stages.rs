@@ -189,13 +189,13 @@ fn built_in(name: &str, seed: u64) -> anyhow::Result<(RuleSpec, Host)> {
     let store = Arc::new(|digest: &str| rules::by_digest(digest).map(<[u8]>::to_vec));
     let host = Host::new(&HostOptions { instances: 64, ..HostOptions::default() }, store)?;
     let compiled = host.compile(rule.wasm).map_err(|refusal| anyhow!("{refusal}"))?;
-    let manifest = compiled.manifest();
+    let manifest = &compiled.inspected.manifest;
     let set = rule.example.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resolved = manifest.resolve(&set, &BTreeMap::new()).map_err(|error| anyhow!(error))?;
     let spec = RuleSpec {
         name: name.to_owned(),
         generation: 1 + seed,
-        module: compiled.digest().to_owned(),
+        module: compiled.inspected.digest.clone(),
         version: manifest.version.clone(),
         query: manifest.query.clone(),
         per: manifest.per.clone(),
