@@ -1,0 +1,105 @@
+// What the server sends: the JSON of /api/v1, as far as this page reads it.
+
+/** One event in Riemann's JSON. Keys beyond the named ones are attributes. */
+export interface Event {
+  host: string | null;
+  service: string | null;
+  state: string | null;
+  description: string | null;
+  metric: number | null;
+  tags: string[] | null;
+  /** ISO 8601 in UTC. */
+  time: string | null;
+  /** Seconds; null means 60. */
+  ttl: number | null;
+  [attribute: string]: unknown;
+}
+
+export interface Input {
+  name: string;
+  kind: string;
+  address: string;
+  received: number;
+  accepted: number;
+  rejected: number;
+  shed: number;
+  per_second: number;
+}
+
+export interface Output {
+  name: string;
+  kind: string;
+  status: "ok" | "connecting" | "failing" | "idle";
+  queued: number;
+  delivered: number;
+  dropped: number;
+  failed: number;
+  last_error: string | null;
+}
+
+export interface States {
+  ok: number;
+  warning: number;
+  critical: number;
+  unknown: number;
+  expired: number;
+  other: number;
+}
+
+export interface Overview {
+  version: string;
+  uptime_s: number;
+  now: string;
+  events_total: number;
+  events_per_second: number;
+  index_size: number;
+  states: States;
+  position: number | null;
+  inputs: Input[];
+  outputs: Output[];
+}
+
+export interface Fault {
+  kind: string;
+  message: string;
+  during: string;
+  /** The event it happened on: text, or the event itself. */
+  event: unknown;
+  at: string;
+}
+
+export interface Rule {
+  name: string;
+  generation: number;
+  module: string;
+  version: string;
+  query: string;
+  per: string;
+  set: Record<string, unknown>;
+  outputs: Record<string, string>;
+  status: "running" | "paused" | "restarting" | "quarantined";
+  events: number;
+  events_per_second: number;
+  ns_per_event: number | null;
+  memory: number;
+  keys: number;
+  emitted: number;
+  forwarded: number;
+  faults: number;
+  last_fault: Fault | null;
+  quarantined_until: string | null;
+}
+
+/** What a rule sent to a live output. */
+export interface Forwarded {
+  rule: string;
+  output: string;
+  event: Event;
+}
+
+/** Why a query was refused. The span counts bytes of the query. */
+export interface Refusal {
+  message: string;
+  span?: [number, number];
+  help?: string | null;
+}

@@ -1,0 +1,86 @@
+// One stream in full, kept up to date while it is open.
+
+import { useEffect, useRef } from "preact/hooks";
+import { compact } from "../logic/format.ts";
+import { shown } from "../logic/names.ts";
+import { Samples } from "../logic/ring.ts";
+import { metricOf } from "../logic/store.ts";
+import { equals } from "../logic/view.ts";
+import { changes, look, opened, SPARK, serverNow, store, tick } from "../page.ts";
+import { Fields } from "./event.tsx";
+import { GRID } from "./grid.tsx";
+import { draw } from "./spark.tsx";
+
+export function closeDetail(): void {
+  opened.value = null;
+  document.getElementById(GRID)?.focus();
+}
+
+/** The metric since the panel was opened, one sample a second. */
+function Course({ host, service }: { host: string | null; service: string | null }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const samples = useRef(new Samples(SPARK));
+  const now = tick.value;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: one sample a tick, whatever else changed
+  useEffect(() => {
+    const cell = store.get(host, service);
+    samples.current.push(cell === undefined ? Number.NaN : (metricOf(cell) ?? Number.NaN));
+    if (canvas.current !== null) draw(canvas.current, samples.current.values, false);
+  }, [now]);
+  const values = Array.from(samples.current.values).filter((value) => !Number.isNaN(value));
+  return (
+    <figure class="course">
+      <canvas ref={canvas} class="spark" role="img" aria-label="Metric since this panel was opened, at most two minutes" />
+      <figcaption>
+        <span>metric while open</span>
+        {values.length > 1 && <span>{compact(Math.min(...values))} … {compact(Math.max(...values))}</span>}
+      </figcaption>
+    </figure>
+  );
+}
+
+export function Detail() {
+  const at = opened.value;
+  void changes.value;
+  void tick.value;
+  const close = useRef<HTMLButtonElement>(null);
+  const key = at === null ? "" : JSON.stringify([at.host, at.service]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the focus moves when the panel opens, not with every event
+  useEffect(() => {
+    if (at !== null && document.activeElement?.id !== GRID) close.current?.focus();
+  }, [at === null]);
+  if (at === null) return null;
+  const cell = store.get(at.host, at.service);
+  return (
+    <aside
+      class="panel detail"
+      aria-label="Stream in full"
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.stopPropagation();
+        closeDetail();
+      }}
+    >
+      <div class="panel-head">
+        <h2><bdi>{shown(at.service)}</bdi></h2>
+        <button type="button" ref={close} class="icon" aria-label="Close" title="Close (Esc)" onClick={closeDetail}>×</button>
+      </div>
+      <div class="detail-body">
+        <p class="on">on <bdi>{shown(at.host)}</bdi></p>
+        {cell === undefined ? (
+          <p class="quiet">This stream is not in the grid any more: it expired, or the query does not want it.</p>
+        ) : (
+          <>
+            {metricOf(cell) !== null && <p class={`huge ink-${cell.state}`}>{compact(metricOf(cell))}</p>}
+            {metricOf(cell) !== null && <Course key={key} host={at.host} service={at.service} />}
+            <Fields event={cell.event} now={serverNow()} />
+          </>
+        )}
+        <p class="detail-tools">
+          <button type="button" onClick={() => look({ query: equals("host", at.host) })}>only this host</button>
+          <button type="button" onClick={() => look({ query: equals("service", at.service) })}>only this service</button>
+        </p>
+      </div>
+    </aside>
+  );
+}
