@@ -80,7 +80,10 @@ def cycle(server, orders, lived):
     orders.send(server.tcp)
     time.sleep(lived)
     server.kill()
-    acked = orders.recv()
+    try:
+        acked = orders.recv()
+    except EOFError:
+        raise Failed("the process that makes the load has ended: see above") from None
     return acked, server.start()
 
 

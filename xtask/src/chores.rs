@@ -60,7 +60,7 @@ const CHORES: &[Chore] = &[
     chore("api pages", api_pages),
     Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
-    Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: |w| client(w, "run.py", &[]) },
+    Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
         name: "kill -9",
         kind: Kind::Clients,
@@ -226,6 +226,12 @@ fn page(workspace: &Workspace) -> Result<()> {
 
 fn rules_folder(workspace: &Workspace) -> PathBuf {
     workspace.module("x").parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// Riemann clients and collectd; in CI those of PyPI and npm are fetched first.
+fn clients(workspace: &Workspace) -> Result<()> {
+    let install: &[&str] = if program::in_ci() { &["--install"] } else { &[] };
+    client(workspace, "run.py", install)
 }
 
 /// A driver of `clients/` against a real server.
