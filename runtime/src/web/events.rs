@@ -75,15 +75,15 @@ impl Form {
             return Ok(());
         }
         match self {
-            Self::Json => json::decode_events(events, bytes).map_err(|error| wrong("index", error)),
-            Self::Lines => json::decode_lines(events, bytes).map_err(|error| wrong("line", error)),
-            Self::MessagePack => msgpack::decode_events(events, bytes).map_err(|error| wrong("index", error)),
+            Self::Json => json::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message)),
+            Self::Lines => json::decode_lines(events, bytes).map_err(|error| wrong("line", error.at, error.message)),
+            Self::MessagePack => msgpack::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message)),
         }
         .map(|_| ())
     }
 }
 
 /// Which event is wrong, counted from 0 in a list and from 1 in lines, and how.
-fn wrong(name: &str, error: json::JsonError) -> Failure {
-    Failure::bad(error.to_string()).with(name, error.at)
+fn wrong(name: &str, at: usize, message: String) -> Failure {
+    Failure::bad(message).with(name, at)
 }

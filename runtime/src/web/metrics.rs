@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Rules that have series of their own.
-const RULES: usize = 250;
+const RULES: usize = 150;
 
 /// The name under which all further rules appear.
 const OTHER_RULES: &str = "(others)";
@@ -40,6 +40,9 @@ pub async fn scrape(State(app): State<App>) -> Result<Response, Failure> {
 struct Scrape(Arc<Telemetry>);
 
 type Labels = Vec<(&'static str, String)>;
+
+/// A name, what it means, and where it is found.
+type Family<S, V> = (&'static str, &'static str, fn(&S) -> &V);
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -127,19 +130,21 @@ impl Page<'_> {
     fn outputs(&mut self, outputs: &BTreeMap<String, Arc<OutputStats>>) -> fmt::Result {
         let labels =
             |output: &OutputStats| vec![("output", output.name.clone()), ("kind", output.kind.into())];
-        let counters: [(&str, &str, fn(&OutputStats) -> &Counter); 5] = [
-            ("taken", "Events that rules handed over.", |output| &output.taken),
-            ("delivered", "Events that the other side has.", |output| &output.delivered),
-            ("dropped", "Events dropped because the queue was full.", |output| &output.dropped),
-            ("failed", "Events that the other side refused for good.", |output| &output.failed),
-            ("retries", "Attempts that are repeated.", |output| &output.retries),
+        let counters: [Family<OutputStats, Counter>; 5] = [
+            ("tidegate_output_events_taken", "Events that rules handed over.", |output| &output.taken),
+            ("tidegate_output_events_delivered", "Events that the other side has.", |output| {
+                &output.delivered
+            }),
+            ("tidegate_output_events_dropped", "Events dropped because the queue was full.", |output| {
+                &output.dropped
+            }),
+            ("tidegate_output_events_failed", "Events that the other side refused for good.", |output| {
+                &output.failed
+            }),
+            ("tidegate_output_retries", "Attempts that are repeated.", |output| &output.retries),
         ];
         for (name, help, of) in counters {
-            let name = match name {
-                "retries" => "tidegate_output_retries".to_owned(),
-                _ => format!("tidegate_output_events_{name}"),
-            };
-            self.counters(&name, help, outputs.values().map(|output| (labels(output), of(output).get())))?;
+            self.counters(name, help, outputs.values().map(|output| (labels(output), of(output).get())))?;
         }
         let waiting = outputs.values().map(|output| (labels(output), output.queued.get()));
         self.gauges("tidegate_output_queued", "Events that wait.", waiting)?;
@@ -165,16 +170,16 @@ impl Page<'_> {
             }
             series
         };
-        let counters: [(&str, &str, fn(&RuleStats) -> &Counter); 6] = [
-            ("events", "Events that the rule's query wanted.", |rule| &rule.events),
-            ("calls", "Calls of the rule.", |rule| &rule.calls),
-            ("emitted", "Events that the rule put back into the stream.", |rule| &rule.emitted),
-            ("forwarded", "Events that the rule handed to outputs.", |rule| &rule.forwarded),
-            ("logged", "Lines that the rule logged.", |rule| &rule.logged),
-            ("faults", "Times that the rule misbehaved.", |rule| &rule.faults),
+        let counters: [Family<RuleStats, Counter>; 6] = [
+            ("tidegate_rule_events", "Events that the rule's query wanted.", |rule| &rule.events),
+            ("tidegate_rule_calls", "Calls of the rule.", |rule| &rule.calls),
+            ("tidegate_rule_emitted", "Events that the rule put back into the stream.", |rule| &rule.emitted),
+            ("tidegate_rule_forwarded", "Events that the rule handed to outputs.", |rule| &rule.forwarded),
+            ("tidegate_rule_logged", "Lines that the rule logged.", |rule| &rule.logged),
+            ("tidegate_rule_faults", "Times that the rule misbehaved.", |rule| &rule.faults),
         ];
         for (name, help, of) in counters {
-            self.counters(&format!("tidegate_rule_{name}"), help, sum(&|rule| of(rule).get() as f64))?;
+            self.counters(name, help, sum(&|rule| of(rule).get() as f64))?;
         }
         self.counters(
             "tidegate_rule_seconds",
@@ -213,14 +218,14 @@ impl Page<'_> {
             "Seconds spent stepping.",
             each(|shard| shard.nanos.get() as f64 / 1e9),
         )?;
-        let gauges: [(&str, &str, fn(&ShardStats) -> &Gauge); 3] = [
-            ("streams", "Streams in its index.", |shard| &shard.streams),
-            ("position", "The log position it has reached.", |shard| &shard.position),
-            ("queued", "Batches that wait for it.", |shard| &shard.queued),
+        let gauges: [Family<ShardStats, Gauge>; 3] = [
+            ("tidegate_shard_streams", "Streams in its index.", |shard| &shard.streams),
+            ("tidegate_shard_position", "The log position it has reached.", |shard| &shard.position),
+            ("tidegate_shard_queued", "Batches that wait for it.", |shard| &shard.queued),
         ];
         for (name, help, of) in gauges {
             let series = shards.iter().map(|(shard, stats)| (labels(shard), of(stats).get()));
-            self.gauges(&format!("tidegate_shard_{name}"), help, series)?;
+            self.gauges(name, help, series)?;
         }
         Ok(())
     }
