@@ -1,0 +1,450 @@
+//! A node that is not one: it acks every batch, finds what a test put into its list, and publishes what a test says.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tidegate::ingest::{Accepted, Ingest, Refused, Request, Update};
+use tidegate::output::Delivery;
+use tidegate::telemetry::Telemetry;
+use tidegate::web::control::{Control, ControlError, Deployed, Deployment, LastFault, RuleState, RuleStatus};
+use tidegate::web::{Limits, Web};
+use tidegate_engine::query::Matcher;
+use tidegate_event::{Batch, BatchBuilder, FieldSet, NewEvent, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Room for events on their way, in bytes.
+pub const ROOM: usize = 32 << 20;
+
+/// The node.
+pub struct Node {
+    /// Where the HTTP port listens.
+    pub http: SocketAddr,
+    /// Where Riemann's port listens.
+    pub riemann: SocketAddr,
+    /// The counters.
+    pub telemetry: Arc<Telemetry>,
+    /// What deployments were asked for.
+    pub wishes: Arc<Mutex<Vec<Deployment>>>,
+    /// The way of forwarded events to pages.
+    pub live: broadcast::Sender<Arc<Delivery>>,
+    /// Whether the node says that it is ready.
+    pub ready: Arc<AtomicBool>,
+    /// Refuse all further batches as if the log could not be written.
+    pub broken: Arc<AtomicBool>,
+    /// Keep the room of all further batches, as shards do that never finish.
+    pub hold: Arc<AtomicBool>,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Done when everything has ended.
+    pub ended: tokio::task::JoinHandle<()>,
+    state: Arc<Mutex<State>>,
+    client: reqwest::Client,
+}
+
+#[derive(Default)]
+struct State {
+    held: Vec<Batch>,
+    appended: Vec<Batch>,
+    subscribers: Vec<(Matcher, mpsc::Sender<Update>)>,
+    rooms: Vec<OwnedSemaphorePermit>,
+}
+
+/// A moment in all examples.
+pub const AT: Timestamp = Timestamp(1_366_049_218_000_000);
+
+/// Three streams, one of them critical.
+pub fn sample() -> Batch {
+    batch(&[
+        NewEvent {
+            host: Some("web1"),
+            service: Some("http"),
+            state: Some("ok"),
+            metric: Some(120.into()),
+            ttl: Some(60.0),
+            ..NewEvent::default()
+        },
+        NewEvent {
+            host: Some("web2"),
+            service: Some("http"),
+            state: Some("critical"),
+            metric: Some(930.5.into()),
+            description: Some("slow"),
+            tags: &["edge"],
+            ..NewEvent::default()
+        },
+        NewEvent { host: Some("db1"), service: Some("disk /"), ..NewEvent::default() },
+    ])
+}
+
+/// A batch of these events, all of the same moment.
+pub fn batch(events: &[NewEvent<'_>]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for event in events {
+        builder.push(&NewEvent { time: Some(AT), ..*event });
+    }
+    builder.stamp(0, AT);
+    builder.finish()
+}
+
+/// A batch of one event.
+pub fn one(host: &str, service: &str, metric: i64) -> Batch {
+    batch(&[NewEvent {
+        host: Some(host),
+        service: Some(service),
+        metric: Some(metric.into()),
+        ..NewEvent::default()
+    }])
+}
+
+fn wanted(batch: &Batch, matcher: &Matcher) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for event in batch.events().filter(|event| matcher.matches(event)) {
+        builder.copy(&event, FieldSet::ALL, |_| ());
+    }
+    builder.finish()
+}
+
+impl Node {
+    /// A node with the defaults.
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// A node with other limits.
+    pub async fn limited(limits: Limits) -> Self {
+        Self::with(move |web| web.limits = limits).await
+    }
+
+    /// A node that is set up differently.
+    pub async fn with(change: impl FnOnce(&mut Web)) -> Self {
+        let (requests, receiver) = crossbeam_channel::unbounded();
+        let state = Arc::new(Mutex::new(State { held: vec![sample()], ..State::default() }));
+        let (broken, hold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let telemetry = Arc::new(Telemetry::default());
+        {
+            let (state, broken, hold) = (state.clone(), broken.clone(), hold.clone());
+            let telemetry = telemetry.clone();
+            std::thread::spawn(move || sequence(&receiver, &state, &broken, &hold, &telemetry));
+        }
+        let (live, ready) = (broadcast::Sender::new(256), Arc::new(AtomicBool::new(true)));
+        let wishes = Arc::new(Mutex::new(Vec::new()));
+        let mut web = Web {
+            ingest: Ingest::new(requests, ROOM, 0, 1),
+            control: Arc::new(FakeControl { wishes: wishes.clone() }),
+            telemetry: telemetry.clone(),
+            live: {
+                let live = live.clone();
+                Arc::new(move || live.subscribe())
+            },
+            ready: {
+                let ready = ready.clone();
+                Arc::new(move || match ready.load(SeqCst) {
+                    true => Ok(()),
+                    false => Err(vec!["the log is still being read".into()]),
+                })
+            },
+            version: "0.1.0".into(),
+            level: "logged",
+            allow_remote: false,
+            limits: Limits::default(),
+        };
+        change(&mut web);
+        let (http, riemann) = (listen().await, listen().await);
+        let addresses = (http.local_addr().unwrap(), riemann.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let ended = tokio::spawn(web.serve(Some(http), Some(riemann), stop.clone()));
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let (http, riemann) = addresses;
+        Self { http, riemann, telemetry, wishes, live, ready, broken, hold, stop, ended, state, client }
+    }
+
+    /// A request to the HTTP port.
+    pub fn ask(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.http))
+    }
+
+    /// A request to Riemann's port.
+    pub fn ask_riemann(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.riemann))
+    }
+
+    /// Fetches from the HTTP port.
+    pub async fn get(&self, path: &str) -> Response {
+        self.ask(Method::GET, path).send().await.unwrap()
+    }
+
+    /// Sends events to the HTTP port.
+    pub async fn post_events(&self, kind: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.ask(Method::POST, "/api/v1/events").header("content-type", kind);
+        request.body(body).send().await.unwrap()
+    }
+
+    /// The services of all events that were appended, in order.
+    pub fn appended(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let events = state.appended.iter().flat_map(Batch::events);
+        events.map(|event| event.service().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Tells all subscribers what has happened.
+    pub async fn publish(&self, batch: &Batch) {
+        for (matcher, updates) in self.subscribers() {
+            let events = wanted(batch, &matcher);
+            if !events.is_empty() {
+                // A subscriber that is gone is no concern of a publisher.
+                let _ = updates.send(Update::Events(Arc::new(events))).await;
+            }
+        }
+    }
+
+    /// Tells all subscribers that they have missed something.
+    pub async fn skip(&self, events: u64) {
+        for (_, updates) in self.subscribers() {
+            updates.send(Update::Skipped(events)).await.unwrap();
+        }
+    }
+
+    /// Everybody who listens.
+    pub fn subscribers(&self) -> Vec<(Matcher, mpsc::Sender<Update>)> {
+        let mut state = self.state.lock().unwrap();
+        state.subscribers.retain(|(_, updates)| !updates.is_closed());
+        state.subscribers.clone()
+    }
+
+    /// Waits until so many listen.
+    pub async fn await_subscribers(&self, number: usize) {
+        for _ in 0..500 {
+            if self.subscribers().len() == number {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{number} subscribers were expected, {} are there", self.subscribers().len());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn sequence(
+    requests: &crossbeam_channel::Receiver<Request>,
+    state: &Mutex<State>,
+    broken: &AtomicBool,
+    hold: &AtomicBool,
+    telemetry: &Telemetry,
+) {
+    let position = AtomicU64::new(0);
+    while let Ok(request) = requests.recv() {
+        let mut state = state.lock().unwrap();
+        match request {
+            Request::Append(append) => {
+                let events = append.batch.len() as u64;
+                let verdict = if broken.load(SeqCst) {
+                    append.input.shed.add("log", events);
+                    Err(Refused::Log("no space left on device".into()))
+                } else {
+                    append.input.accepted.add(events);
+                    telemetry.events.add(events);
+                    state.appended.push(append.batch);
+                    Ok(Accepted { position: position.fetch_add(1, SeqCst) + 1 })
+                };
+                if hold.load(SeqCst) {
+                    state.rooms.push(append.room);
+                }
+                if let Some(ack) = append.ack {
+                    let _ = ack.send(verdict);
+                }
+            }
+            Request::Search { matcher, limit, reply } => {
+                let mut found = tidegate::ingest::Found::default();
+                for batch in &state.held {
+                    let batch = wanted(batch, &matcher);
+                    found.truncated |= batch.len() > limit;
+                    found.batches.push(batch.first(limit));
+                }
+                let _ = reply.try_send(found);
+            }
+            Request::Subscribe { matcher, snapshot, updates } => {
+                if snapshot {
+                    let batches = state.held.iter().map(|batch| Arc::new(wanted(batch, &matcher)));
+                    for batch in batches {
+                        let _ = updates.try_send(Update::Snapshot { batch, last: true });
+                    }
+                }
+                state.subscribers.push((matcher, updates));
+            }
+            other => panic!("the web asks for nothing of this kind: {other:?}"),
+        }
+    }
+}
+
+/// Deploys nothing, and remembers what it was asked.
+struct FakeControl {
+    wishes: Arc<Mutex<Vec<Deployment>>>,
+}
+
+impl Control for FakeControl {
+    fn deploy(&self, wish: Deployment) -> BoxFuture<'_, Result<Deployed, ControlError>> {
+        let name = wish.name.clone().unwrap_or_default();
+        let bytes = wish.wasm.as_ref().map_or(0, Bytes::len);
+        let answer = match name.as_str() {
+            "invalid" => Err(ControlError::Invalid("parameter `limit`: a number was expected".into())),
+            "unknown" => Err(ControlError::NotFound("there is no module of that digest".into())),
+            "conflict" => Err(ControlError::Conflict("another deployment is under way".into())),
+            "busy" => Err(ControlError::Busy("the compiler is busy".into())),
+            "panic" => panic!("a bug"),
+            _ => Ok(Deployed {
+                name,
+                generation: 2,
+                position: 41,
+                module: "b3:6f1c".into(),
+                version: "1.2.0".into(),
+                bytes,
+                millis: 12,
+                shards: 2,
+            }),
+        };
+        self.wishes.lock().unwrap().push(wish);
+        async { answer }.boxed()
+    }
+
+    fn remove(&self, name: String) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { known(&name).map(|()| 42) }.boxed()
+    }
+
+    fn pause(&self, name: String, pause: bool) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { known(&name).map(|()| if pause { 43 } else { 44 }) }.boxed()
+    }
+
+    fn rules(&self) -> Vec<RuleStatus> {
+        vec![RuleStatus {
+            name: "slow".into(),
+            generation: 2,
+            module: "b3:6f1c".into(),
+            version: "1.2.0".into(),
+            query: "service = \"http\"".into(),
+            per: "stream".into(),
+            set: BTreeMap::from([("limit_ms".into(), "250".into())]),
+            outputs: BTreeMap::from([("board".into(), "live".into())]),
+            status: RuleState::Running,
+            events: 100,
+            memory: 131_072,
+            keys: 2,
+            emitted: 1,
+            forwarded: 3,
+            faults: 1,
+            last_fault: Some(LastFault {
+                kind: "trap".into(),
+                message: "division by zero".into(),
+                during: "on_event".into(),
+                event: Some(json!({ "host": "web1" })),
+                at: "2013-04-15T18:06:58.000Z".into(),
+            }),
+            ..RuleStatus::default()
+        }]
+    }
+
+    fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<Value, ControlError>> {
+        async move {
+            if wasm.starts_with(b"\0asm") {
+                Ok(json!({ "name": "slow", "version": "1.2.0", "bytes": wasm.len() }))
+            } else {
+                Err(ControlError::Invalid("a module starts with `\\0asm`, this one does not".into()))
+            }
+        }
+        .boxed()
+    }
+}
+
+fn known(name: &str) -> Result<(), ControlError> {
+    match name {
+        "slow" => Ok(()),
+        _ => Err(ControlError::NotFound(format!("there is no rule `{name}`"))),
+    }
+}
+
+/// One frame of server-sent events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// Its number, if it has one.
+    pub id: Option<u64>,
+    /// Its name, if it has one.
+    pub event: Option<String>,
+    /// Its data as JSON; a comment has none.
+    pub data: Option<Value>,
+}
+
+/// Reads an answer frame by frame.
+pub struct Frames {
+    response: Response,
+    text: String,
+}
+
+impl Frames {
+    /// The frames of an answer that must be one of server-sent events.
+    pub fn of(response: Response) -> Self {
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-cache");
+        Self { response, text: String::new() }
+    }
+
+    /// The next frame, comments included; none at the end of the answer.
+    pub async fn next(&mut self) -> Option<Frame> {
+        let end = loop {
+            if let Some(end) = self.text.find("\n\n") {
+                break end;
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        };
+        let text = self.text.drain(..end + 2).collect::<String>();
+        let mut frame = Frame { id: None, event: None, data: None };
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            match line.split_once(": ") {
+                Some(("id", id)) => frame.id = Some(id.parse().unwrap()),
+                Some(("event", name)) => frame.event = Some(name.into()),
+                Some(("data", data)) => frame.data = Some(serde_json::from_str(data).unwrap()),
+                Some(("", _)) => {}
+                _ => panic!("a frame has id, event and data, found: {line}"),
+            }
+        }
+        Some(frame)
+    }
+
+    /// The data of the next frame of this name; others are passed over.
+    pub async fn named(&mut self, name: &str) -> Value {
+        let wanted = async {
+            loop {
+                let frame = self.next().await.expect("the stream goes on");
+                if frame.event.as_deref() == Some(name) {
+                    break frame.data.unwrap();
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wanted)
+            .await
+            .unwrap_or_else(|_| panic!("a frame `{name}` was expected"))
+    }
+}
+
+/// The services of a list of events.
+pub fn services(events: &Value) -> Vec<&str> {
+    events.as_array().unwrap().iter().map(|event| event["service"].as_str().unwrap()).collect()
+}
