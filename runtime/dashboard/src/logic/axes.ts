@@ -38,8 +38,13 @@ export class Axes {
   private servicesByName: Name[] = [];
   private membership = -1;
 
+  /** Whether no stream came or went since the last update. */
+  knows(store: Store): boolean {
+    return this.membership === store.membership;
+  }
+
   update(store: Store, order: Order): void {
-    if (this.membership !== store.membership) {
+    if (!this.knows(store)) {
       this.membership = store.membership;
       this.hostsByName = [...store.hosts.keys()].sort(byName);
       this.servicesByName = [...store.services.keys()].sort(byName);

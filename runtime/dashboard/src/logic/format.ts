@@ -19,7 +19,8 @@ export function compact(value: number | null | undefined): string {
   const size = Math.abs(value);
   const sign = value < 0 && size > 0 ? "−" : "";
   if (size === 0) return "0";
-  if (size < 1e-4) return sign + size.toExponential(1).replace("e-", "e−");
+  if (size < 1e-3) return sign + size.toExponential(1).replace("e-", "e−");
+  if (size < 1e-2) return sign + trimmed(size.toPrecision(3));
   // 9999.5 and more would round to five digits.
   if (size < 9999.5) return sign + (Number.isInteger(size) ? String(size) : trimmed(size.toPrecision(4)));
   if (size >= 999.5e12) return sign + size.toExponential(1).replace("e+", "e");
@@ -28,6 +29,15 @@ export function compact(value: number | null | undefined): string {
     if (size >= step * 0.9995) return `${sign}${trimmed((size / step).toPrecision(3))}${letter}`;
   }
   return sign + String(Math.round(size));
+}
+
+/** A number in three digits, for a cell: `412`, `0.042`, `4.2k`, `−12.3k`. */
+export function brief(value: number | null): string {
+  if (value === null) return "–";
+  const size = Math.abs(value);
+  if (!Number.isFinite(value) || size < 1e-3 || size >= 9999.5) return compact(value);
+  const sign = value < 0 ? "−" : "";
+  return sign + (size < 999.5 ? trimmed(size.toPrecision(3)) : `${trimmed((size / 1e3).toPrecision(2))}k`);
 }
 
 /** A whole number with thin groups: `1 204 331`. */

@@ -56,10 +56,13 @@ export interface Common {
 
 const SEPARATOR = /[\s.\-_/:]/u;
 
+/** What a shared end begins with: that of a domain. In `web-1` and `db-1` the number is no common matter. */
+const DOMAIN = ".";
+
 /** Fewer characters than this are not worth a cut. */
 const WORTH = 3;
 
-/** Finds what names share. It ends (a prefix) or begins (a suffix) at a separator, and leaves something of every name. */
+/** Finds what names share. A prefix ends at a separator, a suffix begins at a dot, and both leave something of every name. */
 export function common(names: readonly Name[]): Common {
   const given = names.filter((name): name is string => name !== null);
   const [first] = given;
@@ -80,7 +83,7 @@ export function common(names: readonly Name[]): Common {
   }
   while (ahead > 0 && (ahead >= shortest || !SEPARATOR.test(first[ahead - 1] ?? ""))) ahead--;
   if (ahead < WORTH) ahead = 0;
-  while (behind > 0 && (ahead + behind >= shortest || !SEPARATOR.test(first[first.length - behind] ?? ""))) behind--;
+  while (behind > 0 && (ahead + behind >= shortest || first[first.length - behind] !== DOMAIN)) behind--;
   if (behind < WORTH) behind = 0;
   return { prefix: first.slice(0, ahead), suffix: first.slice(first.length - behind) };
 }
@@ -105,4 +108,17 @@ export function fitted(text: string, room: number, width: (text: string) => numb
     else tooMany = middle;
   }
   return fits === 0 ? (width("…") <= room ? "…" : "") : cut(fits);
+}
+
+/** A name in two lines, broken at the separator that makes the wider one narrowest; in one if it has none. */
+export function wrapped(name: string, width: (text: string) => number): string[] {
+  let best = [name];
+  let least = Number.POSITIVE_INFINITY;
+  for (let n = 1; n < Math.min(name.length - 1, LONGEST); n++) {
+    if (!SEPARATOR.test(name[n] ?? "")) continue;
+    const lines = [name.slice(0, n + 1).trimEnd(), name.slice(n + 1)];
+    const wider = Math.max(...lines.map(width));
+    if (wider <= least) [best, least] = [lines, wider];
+  }
+  return best;
 }

@@ -37,8 +37,10 @@ export class Samples {
     return most;
   }
 
-  /** Whether there are at least two samples, so that a line can be drawn. */
-  get drawable(): boolean {
-    return this.values.reduce((n, value) => n + (Number.isNaN(value) ? 0 : 1), 0) > 1;
+  /** The samples from the first there is, but at least the last `least`. */
+  begun(least: number): Float64Array {
+    const first = this.values.findIndex((value) => !Number.isNaN(value));
+    const from = first < 0 ? this.length : first;
+    return this.values.subarray(Math.max(0, Math.min(from, this.length - least)));
   }
 }

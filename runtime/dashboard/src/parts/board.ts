@@ -1,8 +1,8 @@
 // The grid itself: only what is in sight is drawn, on one canvas that stays in place while the box around it scrolls.
 
 import { Axes, type Axis, type Order } from "../logic/axes.ts";
-import { compact } from "../logic/format.ts";
-import { fitted, type Name, shortened, shown } from "../logic/names.ts";
+import { brief } from "../logic/format.ts";
+import { clean, fitted, type Name, shortened, shown, wrapped } from "../logic/names.ts";
 import { GLYPHS, SEVERITY, STATES, type State } from "../logic/state.ts";
 import { type Cell, freshness, metricOf, type Store } from "../logic/store.ts";
 import type { Size } from "../logic/view.ts";
@@ -19,8 +19,8 @@ interface Measure {
 
 const MEASURES: Readonly<Record<Size, Measure>> = {
   small: { row: 17, narrowest: 19, widest: 34, font: 11, glyph: 9, gap: 1 },
-  normal: { row: 26, narrowest: 74, widest: 168, font: 12, glyph: 10, gap: 2 },
-  large: { row: 42, narrowest: 116, widest: 260, font: 17, glyph: 15, gap: 3 },
+  normal: { row: 26, narrowest: 68, widest: 168, font: 12, glyph: 10, gap: 2 },
+  large: { row: 42, narrowest: 112, widest: 260, font: 17, glyph: 15, gap: 3 },
 };
 
 /** Column names stand upright when columns are narrower than this. */
@@ -62,9 +62,10 @@ export class Board {
   private cellWidth = 0;
   private labels = new Map<string, string>();
   private most = new Map<Name, number>();
-  private touched = 0;
+  private touched = Number.NEGATIVE_INFINITY;
   private frame = 0;
   private laidOut = "";
+  private order: Order = "name";
   private turned = false;
   private size: Size = "normal";
   private now: () => number = Date.now;
@@ -101,8 +102,9 @@ export class Board {
 
   /** Brings order and sizes up to date. */
   update(order: Order, turned: boolean, size: Size): void {
-    const calm = order === "worst" && performance.now() - this.touched < CALM && this.laidOut !== "";
-    if (!calm || this.turned !== turned) this.axes.update(this.store, order);
+    const calm = order === "worst" && this.order === order && performance.now() - this.touched < CALM;
+    if (!calm || !this.axes.knows(this.store)) this.axes.update(this.store, order);
+    this.order = order;
     this.turned = turned;
     this.size = size;
     [this.rows, this.columns] = turned ? [this.axes.services, this.axes.hosts] : [this.axes.hosts, this.axes.services];
@@ -250,22 +252,41 @@ export class Board {
     return label;
   }
 
+  /** A name in one line, or in two when it has room to break. */
+  private lines(name: string, room: number, font: string): string[] {
+    if (this.fit(name, room, font) === name) return [name];
+    this.pen.font = font;
+    return wrapped(name, (part) => this.pen.measureText(part).width).map((line) => this.fit(line, room, font));
+  }
+
   private layOut(): void {
     const { row, narrowest, widest, font } = this.measure;
     const key = `${this.width}x${this.height}|${this.size}|${this.turned}|${this.store.membership}|${this.rows.names.length}`;
     if (key === this.laidOut || this.width === 0) return;
     this.laidOut = key;
-    const most = Math.max(72, Math.min(this.size === "large" ? 360 : 260, this.width * (this.width < 600 ? 0.38 : 0.3)));
+    const most = Math.max(96, Math.min(this.size === "large" ? 360 : 260, this.width * (this.width < 600 ? 0.38 : 0.3)));
     this.pen.font = this.font(500, Math.min(font + 1, 16));
     // The longest names in letters are the widest ones, near enough.
     const longest = this.rows.names.map((name) => shortened(name, this.rows.common)).sort((a, b) => b.length - a.length);
     const wanted = Math.max(0, ...longest.slice(0, 40).map((name) => this.pen.measureText(name).width));
-    this.headWidth = Math.ceil(Math.min(most, Math.max(72, wanted + 2 * PAD + 4)));
+    this.headWidth = Math.ceil(Math.min(most, Math.max(96, wanted + 2 * PAD + 4)));
     const room = this.width - this.headWidth;
     this.cellWidth = Math.floor(Math.max(narrowest, Math.min(widest, room / Math.max(1, this.columns.names.length))));
-    this.headHeight = this.cellWidth < UPRIGHT ? UPRIGHT_HEAD : this.size === "large" ? 38 : 30;
+    this.headHeight = this.cellWidth < UPRIGHT ? this.uprightHeight() : this.size === "large" ? 50 : 40;
     this.spacer.style.width = `${this.headWidth + this.cellWidth * this.columns.names.length}px`;
     this.spacer.style.height = `${this.headHeight + row * this.rows.names.length}px`;
+  }
+
+  /** The height that upright column names need. */
+  private uprightHeight(): number {
+    this.pen.font = this.font(600, 11);
+    let most = 40;
+    // Past this many the longest of them is long enough for any.
+    for (const name of this.columns.names.slice(0, 400)) {
+      most = Math.max(most, this.pen.measureText(shortened(name, this.columns.common)).width + 18);
+      if (most >= UPRIGHT_HEAD) return UPRIGHT_HEAD;
+    }
+    return Math.ceil(most);
   }
 
   private paint(): void {
@@ -341,7 +362,7 @@ export class Board {
     }
     const roomy = cellWidth >= UPRIGHT;
     const scale = glyph / 16;
-    const glyphX = roomy ? x + gap / 2 + 7 : x + (cellWidth - glyph) / 2;
+    const glyphX = roomy ? x + gap / 2 + 6 : x + (cellWidth - glyph) / 2;
     pen.save();
     pen.translate(glyphX, y + (row - glyph) / 2);
     pen.scale(scale, scale);
@@ -351,13 +372,14 @@ export class Board {
     if (!roomy) return;
     const metric = metricOf(cell);
     const own = cell.state === "other" || metric === null ? shown(cell.event.state ?? "") : "";
-    const text = own !== "" && (metric === null || cellWidth > 110) ? own : compact(metric);
-    const room = w - glyph - 20;
+    const text = own !== "" && (metric === null || cellWidth > 110) ? own : brief(metric);
+    const room = w - glyph - 18;
     const face = this.font(cell.state === "critical" || this.size === "large" ? 600 : 450, font);
     const label = this.fit(text, room, face);
     pen.font = face;
+    pen.fillStyle = ink;
     pen.textAlign = "right";
-    pen.fillText(label, x + cellWidth - gap / 2 - 7, y + row / 2 + 0.5);
+    pen.fillText(label, x + cellWidth - gap / 2 - 6, y + row / 2 + 0.5);
     const most = this.most.get(cell.service) ?? 0;
     if (metric !== null && metric > 0 && most > 0 && cell.gone === 0) {
       pen.fillStyle = paint.bar;
@@ -412,7 +434,7 @@ export class Board {
 
   private paintColumnNames(first: number, last: number, left: number): void {
     const { pen, palette, headWidth, headHeight, cellWidth, width } = this;
-    const size = this.size === "large" ? 14 : 11.5;
+    const size = this.size === "large" ? 14 : 11;
     const upright = cellWidth < UPRIGHT;
     pen.fillStyle = palette.head;
     pen.fillRect(headWidth, 0, width - headWidth, headHeight);
@@ -425,11 +447,11 @@ export class Board {
       const bright = c === this.hover?.column || c === focused;
       const face = this.font(bright ? 600 : 500, size);
       const name = shortened(this.columns.names[c] ?? null, this.columns.common);
-      const label = this.fit(name, upright ? headHeight - 14 : cellWidth - 12, face);
-      pen.font = face;
       pen.fillStyle = bright ? palette.text : palette.muted;
       const x = headWidth + c * cellWidth - left;
       if (upright) {
+        const label = this.fit(name, headHeight - 14, face);
+        pen.font = face;
         pen.save();
         pen.translate(x + cellWidth / 2, headHeight - 7);
         pen.rotate(-Math.PI / 2);
@@ -438,7 +460,11 @@ export class Board {
         pen.restore();
       } else {
         pen.textAlign = "right";
-        pen.fillText(label, x + cellWidth - 8, headHeight / 2 + 0.5);
+        const lines = this.lines(name, cellWidth - 9, face);
+        pen.font = face;
+        const high = size * 1.2;
+        const y = headHeight / 2 - ((lines.length - 1) * high) / 2;
+        for (const [n, line] of lines.entries()) pen.fillText(line, x + cellWidth - 6, y + n * high);
       }
     }
     pen.restore();
@@ -450,12 +476,12 @@ export class Board {
     pen.fillRect(0, 0, headWidth, headHeight);
     const { prefix, suffix } = this.rows.common;
     const face = this.font(400, 11);
-    const around = prefix === "" && suffix === "" ? "" : `${shown(prefix === "" ? "…" : prefix)}${prefix !== "" ? "…" : ""}${suffix === "" ? "" : shown(suffix)}`;
+    const around = prefix === "" && suffix === "" ? "" : clean(`${prefix}*${suffix}`);
     const label = this.fit(around, headWidth - 2 * PAD, face);
     pen.font = face;
     pen.fillStyle = palette.muted;
     pen.textAlign = "left";
-    pen.fillText(label, PAD, headHeight - 15);
+    pen.fillText(label, PAD, headHeight / 2 + 0.5);
     pen.fillStyle = palette.line;
     pen.fillRect(0, headHeight - 1, width, 1);
     pen.fillRect(headWidth - 1, 0, 1, height);

@@ -27,9 +27,10 @@ export interface Colours {
 }
 
 function triple(colour: string): Triple {
-  const hex = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/iu.exec(colour);
-  if (hex === null) return [128, 128, 128];
-  return [hex[1], hex[2], hex[3]].map((two) => Number.parseInt(two ?? "80", 16)) as Triple;
+  // The style sheet's minifier writes #ffffff as #fff.
+  const digits = colour.slice(1).replace(/^([0-9a-f])([0-9a-f])([0-9a-f])$/iu, "$1$1$2$2$3$3");
+  if (!/^[0-9a-f]{6}$/iu.test(digits)) throw new Error(`a colour as #rrggbb was expected, found "${colour}"`);
+  return [0, 2, 4].map((at) => Number.parseInt(digits.slice(at, at + 2), 16)) as Triple;
 }
 
 function mixed(from: Triple, to: Triple, share: number): string {

@@ -9,7 +9,7 @@ import { equals } from "../logic/view.ts";
 import { changes, look, opened, SPARK, serverNow, store, tick } from "../page.ts";
 import { Fields } from "./event.tsx";
 import { GRID } from "./grid.tsx";
-import { draw } from "./spark.tsx";
+import { draw, FEWEST } from "./spark.tsx";
 
 export function closeDetail(): void {
   opened.value = null;
@@ -25,7 +25,7 @@ function Course({ host, service }: { host: string | null; service: string | null
   useEffect(() => {
     const cell = store.get(host, service);
     samples.current.push(cell === undefined ? Number.NaN : (metricOf(cell) ?? Number.NaN));
-    if (canvas.current !== null) draw(canvas.current, samples.current.values, false);
+    if (canvas.current !== null) draw(canvas.current, samples.current.begun(FEWEST), false);
   }, [now]);
   const values = Array.from(samples.current.values).filter((value) => !Number.isNaN(value));
   return (

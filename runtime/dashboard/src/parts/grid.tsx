@@ -67,7 +67,9 @@ function Tooltip() {
     tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
     tip.style.visibility = "visible";
   });
-  if (at === null) return null;
+  const full = opened.value;
+  // What the detail panel shows in full needs no tooltip.
+  if (at === null || (full !== null && full.host === at.cell.host && full.service === at.cell.service)) return null;
   const { cell } = at;
   return (
     <div class="cell-tip" ref={self} aria-hidden="true">
@@ -110,7 +112,7 @@ function Spoken() {
 function Counts() {
   void changes.value;
   void tick.value;
-  const shownOf = view.value.query !== "" && overview.value !== null ? ` of ${grouped(overview.value.index_size)}` : "";
+  const shownOf = view.value.query !== "" && refusal.value === null && overview.value !== null ? ` of ${grouped(overview.value.index_size)}` : "";
   return (
     <span class="counts">
       {grouped(store.size)}{shownOf} streams, {grouped(store.hosts.size)} {store.hosts.size === 1 ? "host" : "hosts"}

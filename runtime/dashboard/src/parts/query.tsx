@@ -71,6 +71,7 @@ export function QueryBar() {
         <div class="query-error" id="query-error" role="alert">
           <strong>{error.message}</strong>
           {error.help !== undefined && error.help !== null && error.help !== "" && <span>{error.help}</span>}
+          <span class="quiet">The grid still shows the last query that worked.</span>
         </div>
       )}
     </form>

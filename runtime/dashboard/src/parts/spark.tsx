@@ -6,6 +6,9 @@ import type { Samples } from "../logic/ring.ts";
 import { tick } from "../page.ts";
 import { themed } from "../theme.ts";
 
+/** A line over fewer samples than this would be mostly noise drawn large. */
+export const FEWEST = 20;
+
 /** A line over the samples, with a gap where there was none. The scale begins at zero. */
 export function draw(canvas: HTMLCanvasElement, values: ArrayLike<number>, zero: boolean): void {
   const pen = canvas.getContext("2d");
@@ -27,6 +30,10 @@ export function draw(canvas: HTMLCanvasElement, values: ArrayLike<number>, zero:
   const last = values.length - 1;
   const x = (n: number) => 1 + (n / Math.max(1, last)) * (width - 4);
   const y = (value: number) => (range > 0 ? height - 2 - ((value - least) / range) * (height - 5) : height - 2);
+  pen.fillStyle = style.color;
+  pen.globalAlpha = 0.3;
+  pen.fillRect(0, height - 1, width, 1);
+  pen.globalAlpha = 1;
   const run = (from: number, to: number) => {
     pen.beginPath();
     for (let n = from; n <= to; n++) pen.lineTo(x(n), y(values[n] ?? 0));
@@ -66,7 +73,7 @@ export function Spark({ samples }: { samples: Samples }) {
   const theme = themed.value;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the samples change in place, once a tick
   useEffect(() => {
-    if (canvas.current !== null) draw(canvas.current, samples.values, true);
+    if (canvas.current !== null) draw(canvas.current, samples.begun(FEWEST), true);
   }, [now, theme]);
   return (
     <canvas
