@@ -75,9 +75,15 @@ impl Form {
             return Ok(());
         }
         match self {
-            Self::Json => json::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message)),
-            Self::Lines => json::decode_lines(events, bytes).map_err(|error| wrong("line", error.at, error.message)),
-            Self::MessagePack => msgpack::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message)),
+            Self::Json => {
+                json::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message))
+            }
+            Self::Lines => {
+                json::decode_lines(events, bytes).map_err(|error| wrong("line", error.at, error.message))
+            }
+            Self::MessagePack => {
+                msgpack::decode_events(events, bytes).map_err(|error| wrong("index", error.at, error.message))
+            }
         }
         .map(|_| ())
     }

@@ -85,7 +85,12 @@ async fn every_example_is_answered_as_it_says() {
                 let expected = answer.body.lines().filter_map(|line| line.strip_prefix("data: "));
                 for data in expected {
                     let data = serde_json::from_str::<Value>(data).unwrap();
-                    assert_eq!(frames.next().await.unwrap().data, Some(data), "{}", request.first);
+                    // Frames of another name may come in between.
+                    let mut seen = Vec::new();
+                    while seen.last() != Some(&data) {
+                        assert!(seen.len() < 5, "{}\nexpected: {data}\nfound: {seen:?}", request.first);
+                        seen.extend(frames.next().await.unwrap().data);
+                    }
                 }
             } else {
                 let found = found.text().await.unwrap();

@@ -195,6 +195,12 @@ impl Node {
         events.map(|event| event.service().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The times of all events that were appended, in order.
+    pub fn appended_times(&self) -> Vec<Timestamp> {
+        let state = self.state.lock().unwrap();
+        state.appended.iter().flat_map(Batch::events).map(|event| event.time()).collect()
+    }
+
     /// Tells all subscribers what has happened.
     pub async fn publish(&self, batch: &Batch) {
         for (matcher, updates) in self.subscribers() {

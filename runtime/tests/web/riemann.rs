@@ -1,6 +1,6 @@
 //! Riemann's WebSocket and HTTP port, with a client that nobody here wrote.
 
-use crate::fake::{Frames, Node, batch, one};
+use crate::fake::{AT, Frames, Node, batch, one};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use tidegate::ingest::Update;
 use tidegate::web::Limits;
-use tidegate_event::NewEvent;
+use tidegate_event::{NewEvent, Timestamp};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -141,12 +141,17 @@ async fn each_frame_of_events_is_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_numeric_time_is_refused_as_riemann_does() {
+async fn a_time_may_be_text_or_a_number_and_nothing_else() {
     let node = Node::start().await;
     let mut socket = open(&node, "/events").await;
-    socket.send(Message::text(r#"{"service":"a","time":1366049218}"#)).await.unwrap();
-    assert!(event(&mut socket).await["error"].as_str().unwrap().contains("time"));
-    assert!(node.appended().is_empty());
+    for (time, fine) in [(r#""2013-04-15T18:06:58.250Z""#, true), ("1366049218.25", true), ("[]", false)] {
+        socket.send(Message::text(format!(r#"{{"service":"a","time":{time}}}"#))).await.unwrap();
+        let answer = event(&mut socket).await;
+        assert_eq!(answer == json!({}), fine, "{time}: {answer}");
+        assert_eq!(answer["error"].as_str().is_some_and(|error| error.contains("time")), !fine, "{time}");
+    }
+    let moment = Timestamp(AT.0 + 250_000);
+    assert_eq!(node.appended_times(), [moment, moment]);
 }
 
 #[tokio::test]
@@ -197,6 +202,7 @@ async fn server_sent_events_are_bare_and_go_on() {
     let node = Node::start().await;
     let request = node.ask_riemann(Method::GET, "/index?query=service+%3D+%22http%22");
     let mut frames = Frames::of(request.header("accept", "text/event-stream").send().await.unwrap());
+    node.await_subscribers(1).await;
     node.publish(&one("web3", "http", 5)).await;
     for host in ["web1", "web2", "web3"] {
         let frame = frames.next().await.unwrap();

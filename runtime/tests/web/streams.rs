@@ -11,9 +11,7 @@ use tidegate_event::NewEvent;
 async fn a_page_begins_with_what_is_there_and_goes_on_with_what_changes() {
     let node = Node::start().await;
     let mut page = Frames::of(node.get("/api/v1/stream?q=service+%3D+%22http%22").await);
-    let first = page.next().await.unwrap();
-    assert_eq!((first.id, first.event.as_deref()), (Some(1), Some("snapshot")));
-    let snapshot = first.data.unwrap();
+    let snapshot = page.named("snapshot").await;
     assert_eq!(snapshot["reset"], true);
     assert_eq!(services(&snapshot["events"]), ["http", "http"]);
     node.publish(&batch(&[
@@ -25,6 +23,15 @@ async fn a_page_begins_with_what_is_there_and_goes_on_with_what_changes() {
     assert_eq!(delta["skipped"], 0);
     assert_eq!(delta["events"].as_array().unwrap().len(), 1);
     assert_eq!(delta["events"][0]["state"], "expired");
+}
+
+#[tokio::test]
+async fn frames_are_numbered_without_gaps() {
+    let node = Node::start().await;
+    let mut page = Frames::of(node.get("/api/v1/stream").await);
+    for number in 1..=5 {
+        assert_eq!(page.next().await.unwrap().id, Some(number));
+    }
 }
 
 #[tokio::test]
@@ -149,6 +156,7 @@ async fn what_rules_forward_is_shown_up_to_a_bound() {
 async fn a_tap_shows_every_event_and_ends_at_its_limit() {
     let node = Node::start().await;
     let mut tap = Frames::of(node.get("/api/v1/tap?q=service+%3D+%22a%22&limit=3").await);
+    node.await_subscribers(1).await;
     for n in 1..=5 {
         node.publish(&one("h", "a", n)).await;
         node.publish(&one("h", "b", n)).await;
