@@ -1,6 +1,7 @@
 // The query language in small, for the mock: enough that a page can be tried without the real server.
 
-const TOKEN = /[\s,]+|(?<string>"(?:[^"\\]|\\.)*")|(?<number>-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)(?![\w.])|(?<op><=|>=|!=|=~|~=|=|<|>)|(?<paren>[()])|(?<name>[\p{L}_][^\s,^`'"#~@:/%()[\]{}=<>!]*)/uy;
+const TOKEN =
+  /[\s,]+|(?<string>"(?:[^"\\]|\\.)*")|(?<number>-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)(?![\w.])|(?<op><=|>=|!=|=~|~=|=|<|>)|(?<paren>[()])|(?<name>[\p{L}_][^\s,^`'"#~@:/%()[\]{}=<>!]*)/uy;
 const KEYWORDS = new Set(["and", "or", "not", "tagged", "true", "false", "nil", "null"]);
 
 /** A query that cannot be understood. The span counts bytes. */
@@ -31,12 +32,24 @@ function* tokens(text) {
     for (const kind of ["string", "number", "op", "paren", "name"]) {
       const value = match.groups[kind];
       if (value === undefined) continue;
-      yield { kind: kind === "name" && KEYWORDS.has(value) ? "word" : kind, value, start, end: TOKEN.lastIndex };
+      yield {
+        kind: kind === "name" && KEYWORDS.has(value) ? "word" : kind,
+        value,
+        start,
+        end: TOKEN.lastIndex,
+      };
     }
   }
 }
 
-const LIKE = (pattern) => new RegExp(`^${pattern.split("%").map((part) => part.replace(/[\\^$.*+?()[\]{}|]/gu, "\\$&")).join(".*")}$`, "u");
+const LIKE = (pattern) =>
+  new RegExp(
+    `^${pattern
+      .split("%")
+      .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/gu, "\\$&"))
+      .join(".*")}$`,
+    "u",
+  );
 
 /** Turns a query into a function from an event to yes or no. */
 export function compile(text) {
@@ -51,7 +64,8 @@ export function compile(text) {
 
   function value() {
     const token = peek();
-    if (token === undefined) refuse("the query ends too early", "a field, a number or a quoted text was expected");
+    if (token === undefined)
+      refuse("the query ends too early", "a field, a number or a quoted text was expected");
     at++;
     if (token.kind === "string") {
       const string = JSON.parse(token.value);
@@ -126,7 +140,9 @@ export function compile(text) {
     const operator = ["AND", "OR", "NOT"].includes(token.value);
     refuse(
       `\`${token.value}\` was not expected here`,
-      operator ? `keywords are lower case: \`${token.value.toLowerCase()}\`` : "join two conditions with `and` or `or`",
+      operator
+        ? `keywords are lower case: \`${token.value.toLowerCase()}\``
+        : "join two conditions with `and` or `or`",
     );
   }
   return whole;

@@ -22,11 +22,21 @@ const { values: options } = parseArgs({
 });
 
 const DIST = join(dirname(fileURLToPath(import.meta.url)), "..", "dist");
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8" };
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
+};
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'";
 const FRAME = 200;
 
-const fleet = new Fleet({ hosts: options.empty ? 0 : Number(options.hosts), seed: Number(options.seed), hostile: options.hostile });
+const fleet = new Fleet({
+  hosts: options.empty ? 0 : Number(options.hosts),
+  seed: Number(options.seed),
+  hostile: options.hostile,
+});
 const started = Date.now();
 const index = new Map();
 const pages = new Set();
@@ -47,10 +57,27 @@ function overview() {
   const states = { ok: 0, warning: 0, critical: 0, unknown: 0, expired: 0, other: 0 };
   for (const { state } of index.values()) states[state in states ? state : "other"]++;
   const input = (name, kind, address, share, more = {}) => ({
-    name, kind, address, received: Math.round(total * share), accepted: Math.round(total * share), rejected: 0, shed: 0,
-    per_second: Math.round(perSecond * share), ...more,
+    name,
+    kind,
+    address,
+    received: Math.round(total * share),
+    accepted: Math.round(total * share),
+    rejected: 0,
+    shed: 0,
+    per_second: Math.round(perSecond * share),
+    ...more,
   });
-  const output = (name, kind, status, more = {}) => ({ name, kind, status, queued: 0, delivered: 0, dropped: 0, failed: 0, last_error: null, ...more });
+  const output = (name, kind, status, more = {}) => ({
+    name,
+    kind,
+    status,
+    queued: 0,
+    delivered: 0,
+    dropped: 0,
+    failed: 0,
+    last_error: null,
+    ...more,
+  });
   return {
     version: "0.1.0-mock",
     uptime_s: Math.round((Date.now() - started) / 1000),
@@ -70,7 +97,11 @@ function overview() {
       : [
           output("live", "live", "ok", { delivered: 8_214 }),
           output("graphite", "graphite", "ok", { delivered: 1_204_331, queued: 12 }),
-          output("pager", "webhook", "failing", { failed: 31, queued: 5, last_error: "POST https://pager.example/v2: connection refused (attempt 7, next in 14 s)" }),
+          output("pager", "webhook", "failing", {
+            failed: 31,
+            queued: 5,
+            last_error: "POST https://pager.example/v2: connection refused (attempt 7, next in 14 s)",
+          }),
         ],
   };
 }
@@ -80,24 +111,75 @@ const LIMIT_FAULT = {
   message: "panicked at src/lib.rs:87:34:\nindex out of bounds: the len is 64 but the index is 64",
   during: "on_event",
   at: new Date(started - 42_000).toISOString(),
-  event: { host: "edge-03.fra1.example.net", service: "api latency p99", state: "ok", metric: 9.1e15, time: new Date(started - 42_000).toISOString() },
+  event: {
+    host: "edge-03.fra1.example.net",
+    service: "api latency p99",
+    state: "ok",
+    metric: 9.1e15,
+    time: new Date(started - 42_000).toISOString(),
+  },
 };
 
 function rules() {
   const age = (Date.now() - started) / 1000;
   const rule = (name, version, generation, query, per, share, ns, more = {}) => ({
-    name, generation, module: `b3a1f0c7e2${name.length}d94e6b85027af1c3398d5e2b7746ac0918ffde31${generation}a5c60b2e7d`.slice(0, 64), version, query, per,
-    set: {}, outputs: { board: "live" }, status: "running", events: Math.round(total * share), events_per_second: Math.round(perSecond * share),
-    ns_per_event: ns + 3 * Math.sin(age / 5), memory: 1_310_720, keys: Math.round(index.size * share), emitted: 0,
-    forwarded: Math.round(age), faults: 0, last_fault: null, quarantined_until: null, ...more,
+    name,
+    generation,
+    module: `b3a1f0c7e2${name.length}d94e6b85027af1c3398d5e2b7746ac0918ffde31${generation}a5c60b2e7d`.slice(
+      0,
+      64,
+    ),
+    version,
+    query,
+    per,
+    set: {},
+    outputs: { board: "live" },
+    status: "running",
+    events: Math.round(total * share),
+    events_per_second: Math.round(perSecond * share),
+    ns_per_event: ns + 3 * Math.sin(age / 5),
+    memory: 1_310_720,
+    keys: Math.round(index.size * share),
+    emitted: 0,
+    forwarded: Math.round(age),
+    faults: 0,
+    last_fault: null,
+    quarantined_until: null,
+    ...more,
   });
   return [
     rule("cpu_top", "0.3.1", 2, 'service = "cpu"', "whole", 0.12, 41),
-    rule("latency_state", "1.4.0", 7, 'service =~ "api latency%"', "stream", 0.2, 84, { set: { limit_ms: 250, window_s: 5 }, outputs: { board: "live", pager: "pager" }, emitted: 912 }),
-    rule("queue_stall", "0.1.0", 1, 'service = "queue depth" or service = "oldest message age"', "host", 0.03, 212, {
-      status: "quarantined", faults: 5, last_fault: LIMIT_FAULT, quarantined_until: new Date(started + 600_000).toISOString(), events_per_second: 0,
+    rule("latency_state", "1.4.0", 7, 'service =~ "api latency%"', "stream", 0.2, 84, {
+      set: { limit_ms: 250, window_s: 5 },
+      outputs: { board: "live", pager: "pager" },
+      emitted: 912,
     }),
-    rule("silence", "2.0.0", 3, "true", "stream", 1, 23, { memory: 5_242_880, faults: 1, last_fault: { ...LIMIT_FAULT, kind: "deadline", message: "the call took longer than 20 ms and was stopped", event: "host=db-02.fra1.example.net service=\"replication lag\" metric=0.4" } }),
+    rule(
+      "queue_stall",
+      "0.1.0",
+      1,
+      'service = "queue depth" or service = "oldest message age"',
+      "host",
+      0.03,
+      212,
+      {
+        status: "quarantined",
+        faults: 5,
+        last_fault: LIMIT_FAULT,
+        quarantined_until: new Date(started + 600_000).toISOString(),
+        events_per_second: 0,
+      },
+    ),
+    rule("silence", "2.0.0", 3, "true", "stream", 1, 23, {
+      memory: 5_242_880,
+      faults: 1,
+      last_fault: {
+        ...LIMIT_FAULT,
+        kind: "deadline",
+        message: "the call took longer than 20 ms and was stopped",
+        event: 'host=db-02.fra1.example.net service="replication lag" metric=0.4',
+      },
+    }),
   ].slice(0, options.empty ? 0 : Number(options.rules));
 }
 
@@ -106,7 +188,11 @@ function said(news) {
   return worse.slice(0, 2).map((event) => ({
     rule: event.service?.includes("latency") ? "latency_state" : "silence",
     output: "board",
-    event: { ...event, service: `${event.service} ${event.state === "expired" ? "silent" : "limit"}`, tags: null },
+    event: {
+      ...event,
+      service: `${event.service} ${event.state === "expired" ? "silent" : "limit"}`,
+      tags: null,
+    },
   }));
 }
 
@@ -154,8 +240,12 @@ function serve(request, response) {
     return json(response, 200, { events: found.slice(0, limit), truncated: found.length > limit });
   }
   const path = join(DIST, normalize(url.pathname === "/" ? "index.html" : url.pathname));
-  if (!path.startsWith(DIST) || !existsSync(path)) return json(response, 404, { error: { message: `there is nothing at ${url.pathname}` } });
-  response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "cache-control": "no-cache" });
+  if (!path.startsWith(DIST) || !existsSync(path))
+    return json(response, 404, { error: { message: `there is nothing at ${url.pathname}` } });
+  response.writeHead(200, {
+    "content-type": TYPES[extname(path)] ?? "application/octet-stream",
+    "cache-control": "no-cache",
+  });
   return createReadStream(path).pipe(response);
 }
 
@@ -181,4 +271,6 @@ setInterval(() => {
 for (let n = 300; n > 0; n--) take(fleet.step(Date.now() - n * FRAME, 0.12));
 
 const server = createServer(serve);
-server.listen(Number(options.port), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.listen(Number(options.port), "127.0.0.1", () =>
+  console.log(`http://127.0.0.1:${server.address().port}`),
+);

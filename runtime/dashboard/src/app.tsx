@@ -2,7 +2,7 @@
 
 import { useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { look, helping, opened, overview, pause, paused, view } from "./page.ts";
+import { helping, look, opened, overview, pause, paused, view } from "./page.ts";
 import { closeDetail, Detail } from "./parts/detail.tsx";
 import { GRID, Grid, goToTrouble, resize } from "./parts/grid.tsx";
 import { Head } from "./parts/head.tsx";

@@ -2,7 +2,19 @@
 
 import type { Event, Forwarded, Overview, Refusal, Rule } from "./contract.ts";
 import { patience } from "./logic/patience.ts";
-import { changes, hear, link, overview, refusal, rules, samples, settled, skew, store, tick } from "./page.ts";
+import {
+  changes,
+  hear,
+  link,
+  overview,
+  refusal,
+  rules,
+  samples,
+  settled,
+  skew,
+  store,
+  tick,
+} from "./page.ts";
 
 /** The overview comes every second; without any frame for this long the connection is dead, whatever the browser thinks. */
 const SILENCE = 12_000;
@@ -19,9 +31,15 @@ const STALE = 2_500;
 const everything = "true";
 
 const address = (path: string, query: string, more = "") =>
-  new URL(`api/v1/${path}?q=${encodeURIComponent(query === "" ? everything : query)}${more}`, document.baseURI);
+  new URL(
+    `api/v1/${path}?q=${encodeURIComponent(query === "" ? everything : query)}${more}`,
+    document.baseURI,
+  );
 
-type Judgement = { verdict: "good" } | { verdict: "refused"; error: Refusal } | { verdict: "unreachable"; reason: string };
+type Judgement =
+  | { verdict: "good" }
+  | { verdict: "refused"; error: Refusal }
+  | { verdict: "unreachable"; reason: string };
 
 async function judge(query: string, signal: AbortSignal): Promise<Judgement> {
   try {
@@ -30,15 +48,21 @@ async function judge(query: string, signal: AbortSignal): Promise<Judgement> {
     if (answer.ok) return { verdict: "good" };
     const body: unknown = await answer.json().catch(() => null);
     const error = (body as { error?: Refusal } | null)?.error;
-    if (answer.status === 400) return { verdict: "refused", error: error ?? { message: "the server refuses this query" } };
+    if (answer.status === 400)
+      return { verdict: "refused", error: error ?? { message: "the server refuses this query" } };
     return { verdict: "unreachable", reason: error?.message ?? `the server answered with ${answer.status}` };
   } catch (error) {
     const late = error instanceof DOMException && error.name === "TimeoutError";
-    return { verdict: "unreachable", reason: late ? "the server does not answer" : "the server cannot be reached" };
+    return {
+      verdict: "unreachable",
+      reason: late ? "the server does not answer" : "the server cannot be reached",
+    };
   }
 }
 
 let query = "";
+/** The last query that the server took. */
+let good = "";
 let source: EventSource | null = null;
 let trial: AbortController | null = null;
 let retry = 0;
@@ -74,6 +98,7 @@ async function followAnyway(wanted: string, judged: Judgement = { verdict: "good
 
 function open(): void {
   close();
+  good = query;
   const stream = new EventSource(address("stream", query));
   source = stream;
   snapshot = false;
@@ -146,8 +171,15 @@ export async function again(): Promise<void> {
   trial = mine;
   const judged = await judge(query, mine.signal);
   if (mine.signal.aborted) return;
-  if (judged.verdict === "good") open();
-  else lose(judged.verdict === "refused" ? judged.error.message : judged.reason);
+  if (judged.verdict === "unreachable") {
+    lose(judged.reason);
+    return;
+  }
+  if (judged.verdict === "refused") {
+    refusal.value = { query, error: judged.error };
+    query = good;
+  }
+  open();
 }
 
 let drawn = -1;

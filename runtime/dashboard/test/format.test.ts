@@ -6,17 +6,44 @@ import { brief, bytes, compact, grouped, nanoseconds, rate, span, timeOfDay } fr
 
 test("metrics keep four digits and lose their zeros", () => {
   const cases: [number | null, string][] = [
-    [0, "0"], [-0, "0"], [1, "1"], [412, "412"], [9999, "9999"], [0.5, "0.5"], [0.042137, "0.04214"], [12.345, "12.35"],
-    [12_800, "12.8k"], [999_499, "999k"], [999_500, "1M"], [3_400_000, "3.4M"], [7.25e9, "7.25G"], [2e12, "2T"], [1e15, "1.0e15"],
-    [-3_400_000, "−3.4M"], [-0.25, "−0.25"], [1.2e-7, "1.2e−7"], [9999.7, "10k"], [Number.POSITIVE_INFINITY, "∞"], [Number.NaN, "NaN"], [null, "–"],
+    [0, "0"],
+    [-0, "0"],
+    [1, "1"],
+    [412, "412"],
+    [9999, "9999"],
+    [0.5, "0.5"],
+    [0.042137, "0.04214"],
+    [12.345, "12.35"],
+    [12_800, "12.8k"],
+    [999_499, "999k"],
+    [999_500, "1M"],
+    [3_400_000, "3.4M"],
+    [7.25e9, "7.25G"],
+    [2e12, "2T"],
+    [1e15, "1.0e15"],
+    [-3_400_000, "−3.4M"],
+    [-0.25, "−0.25"],
+    [1.2e-7, "1.2e−7"],
+    [9999.7, "10k"],
+    [Number.POSITIVE_INFINITY, "∞"],
+    [Number.NaN, "NaN"],
+    [null, "–"],
   ];
   for (const [value, text] of cases) assert.equal(compact(value), text);
 });
 
 test("a cell has room for three digits", () => {
   const cases: [number, string][] = [
-    [0.79951, "0.8"], [0.36612, "0.366"], [48.461, "48.5"], [999.4, "999"], [999.6, "1k"], [4_231, "4.2k"], [9_999, "10k"], [84_000, "84k"],
-    [-412.7, "−413"], [0, "0"],
+    [0.79951, "0.8"],
+    [0.36612, "0.366"],
+    [48.461, "48.5"],
+    [999.4, "999"],
+    [999.6, "1k"],
+    [4_231, "4.2k"],
+    [9_999, "10k"],
+    [84_000, "84k"],
+    [-412.7, "−413"],
+    [0, "0"],
   ];
   for (const [value, text] of cases) assert.equal(brief(value), text);
 });
@@ -60,7 +87,16 @@ test("nanoseconds become longer units", () => {
 });
 
 test("lengths of time have two parts at most", () => {
-  const cases: [number, string][] = [[-3, "0 s"], [0.42, "0.4 s"], [9.96, "10 s"], [59, "59 s"], [250, "4 m 10 s"], [3600, "1 h"], [10_925, "3 h 2 m"], [1_051_200, "12 d 4 h"]];
+  const cases: [number, string][] = [
+    [-3, "0 s"],
+    [0.42, "0.4 s"],
+    [9.96, "10 s"],
+    [59, "59 s"],
+    [250, "4 m 10 s"],
+    [3600, "1 h"],
+    [10_925, "3 h 2 m"],
+    [1_051_200, "12 d 4 h"],
+  ];
   for (const [value, text] of cases) assert.equal(span(value), text);
 });
 

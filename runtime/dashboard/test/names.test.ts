@@ -9,21 +9,37 @@ const letters = (text: string) => [...text].length;
 test("what all names begin with is cut at a separator", () => {
   const names = ["api-server-01", "api-server-02", "api-server-10"];
   assert.deepEqual(common(names), { prefix: "api-server-", suffix: "" });
-  assert.deepEqual(names.map((name) => shortened(name, common(names))), ["01", "02", "10"]);
+  assert.deepEqual(
+    names.map((name) => shortened(name, common(names))),
+    ["01", "02", "10"],
+  );
 });
 
 test("what all names end with is cut too", () => {
   const names = ["web-1.fra1.example.net", "db-1.fra1.example.net"];
   assert.deepEqual(common(names), { prefix: "", suffix: ".fra1.example.net" });
-  assert.deepEqual(names.map((name) => shortened(name, common(names))), ["web-1", "db-1"]);
+  assert.deepEqual(
+    names.map((name) => shortened(name, common(names))),
+    ["web-1", "db-1"],
+  );
 });
 
 test("a cut never falls inside a word and never leaves nothing", () => {
   assert.deepEqual(common(["webserver", "webmail"]), { prefix: "", suffix: "" });
-  for (const names of [["api-", "api-1"], ["api-x", "api-x"], ["a.b.c", "a.b.c.b.c"], ["", "api-1"], ["prod.", "prod."], ["aaa-aaa", "aaa-aaa-aaa"]]) {
+  for (const names of [
+    ["api-", "api-1"],
+    ["api-x", "api-x"],
+    ["a.b.c", "a.b.c.b.c"],
+    ["", "api-1"],
+    ["prod.", "prod."],
+    ["aaa-aaa", "aaa-aaa-aaa"],
+  ]) {
     const cut = common(names);
     for (const name of names) {
-      assert.ok(cut.prefix.length + cut.suffix.length < name.length || (cut.prefix === "" && cut.suffix === ""), JSON.stringify([names, cut]));
+      assert.ok(
+        cut.prefix.length + cut.suffix.length < name.length || (cut.prefix === "" && cut.suffix === ""),
+        JSON.stringify([names, cut]),
+      );
       assert.ok(name.startsWith(cut.prefix) && name.endsWith(cut.suffix));
     }
   }
@@ -40,7 +56,13 @@ test("a cut of two characters is not worth it", () => {
 });
 
 test("names are ordered as people count, the missing one last", () => {
-  assert.deepEqual(["web-10", null, "web-2", "Web-1", "db"].sort(byName), ["db", "Web-1", "web-2", "web-10", null]);
+  assert.deepEqual(["web-10", null, "web-2", "Web-1", "db"].sort(byName), [
+    "db",
+    "Web-1",
+    "web-2",
+    "web-10",
+    null,
+  ]);
 });
 
 test("names that a reader would take for one another still have an order", () => {

@@ -12,8 +12,14 @@ test("the latest items are kept, newest first, and all are counted", () => {
   const latest = new Latest<string>(3);
   latest.add(["a", "b"]);
   latest.add(["c", "d"]);
-  assert.deepEqual(latest.items.map(({ item }) => item), ["d", "c", "b"]);
-  assert.deepEqual(latest.items.map(({ id }) => id), [3, 2, 1]);
+  assert.deepEqual(
+    latest.items.map(({ item }) => item),
+    ["d", "c", "b"],
+  );
+  assert.deepEqual(
+    latest.items.map(({ id }) => id),
+    [3, 2, 1],
+  );
   assert.equal(latest.total, 4);
 });
 
@@ -80,5 +86,8 @@ test("waits double up to a bound and differ between pages", () => {
 test("every state has a shape and a rank, and other texts are other", () => {
   assert.equal(new Set(STATES.map((state) => GLYPHS[state])).size, STATES.length);
   assert.equal(new Set(STATES.map((state) => SEVERITY[state])).size, STATES.length);
-  assert.deepEqual(["ok", "deploying", null, ""].map((state) => stateOf({ state })), ["ok", "other", "none", "none"]);
+  assert.deepEqual(
+    ["ok", "deploying", null, ""].map((state) => stateOf({ state })),
+    ["ok", "other", "none", "none"],
+  );
 });

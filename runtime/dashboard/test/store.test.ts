@@ -9,7 +9,17 @@ import { FAREWELL, freshness, Store } from "../src/logic/store.ts";
 const NOW = Date.UTC(2024, 0, 1);
 
 function event(host: string | null, service: string | null, more: Partial<Event> = {}): Event {
-  return { host, service, state: "ok", description: null, metric: 1, tags: null, time: new Date(NOW).toISOString(), ttl: 10, ...more };
+  return {
+    host,
+    service,
+    state: "ok",
+    description: null,
+    metric: 1,
+    tags: null,
+    time: new Date(NOW).toISOString(),
+    ttl: 10,
+    ...more,
+  };
 }
 
 test("an event replaces the one before it of the same stream", () => {
@@ -21,7 +31,17 @@ test("an event replaces the one before it of the same stream", () => {
 
 test("missing, empty and odd names are streams of their own", () => {
   const store = new Store();
-  store.apply([event(null, "x"), event("", "x"), event("null", "x"), event("__proto__", "constructor"), event("a\u0000b", "c"), event("a", "b\u0000c")], NOW);
+  store.apply(
+    [
+      event(null, "x"),
+      event("", "x"),
+      event("null", "x"),
+      event("__proto__", "constructor"),
+      event("a\u0000b", "c"),
+      event("a", "b\u0000c"),
+    ],
+    NOW,
+  );
   assert.equal(store.size, 6);
   assert.equal(store.get("__proto__", "constructor")?.host, "__proto__");
 });
@@ -65,7 +85,10 @@ test("a stream that comes back in time stays", () => {
 
 test("beyond its bound the store counts newcomers and still updates what it has", () => {
   const store = new Store(3);
-  store.apply([1, 2, 3, 4, 5].map((n) => event(`h${n}`, "cpu")), NOW);
+  store.apply(
+    [1, 2, 3, 4, 5].map((n) => event(`h${n}`, "cpu")),
+    NOW,
+  );
   assert.deepEqual([store.size, store.refused], [3, 2]);
   store.apply([event("h1", "cpu", { metric: 9 })], NOW);
   assert.equal(store.get("h1", "cpu")?.event.metric, 9);
@@ -84,13 +107,19 @@ test("a reset forgets all", () => {
 
 test("freshness runs from one to nothing over the time to live, which is a minute unless said", () => {
   const store = new Store();
-  store.apply([event("a", "x"), event("a", "usual", { ttl: null }), event("a", "timeless", { time: null })], NOW);
+  store.apply(
+    [event("a", "x"), event("a", "usual", { ttl: null }), event("a", "timeless", { time: null })],
+    NOW,
+  );
   const at = (service: string, later: number) => {
     const cell = store.get("a", service);
     assert.ok(cell);
     return freshness(cell, NOW + later);
   };
-  assert.deepEqual([at("x", -5_000), at("x", 0), at("x", 5_000), at("x", 10_000), at("x", 99_000)], [1, 1, 0.5, 0, 0]);
+  assert.deepEqual(
+    [at("x", -5_000), at("x", 0), at("x", 5_000), at("x", 10_000), at("x", 99_000)],
+    [1, 1, 0.5, 0, 0],
+  );
   assert.equal(at("usual", 30_000), 0.5);
   assert.equal(at("timeless", 5_000), 0.5);
 });
@@ -99,8 +128,13 @@ test("sorted by worst, trouble comes first and names decide among equals", () =>
   const store = new Store();
   store.apply(
     [
-      event("c", "cpu"), event("b", "cpu"), event("warned", "cpu", { state: "warning" }), event("warned", "load", { state: "warning" }),
-      event("once", "load", { state: "critical" }), event("twice", "load", { state: "critical" }), event("twice", "disk", { state: "critical" }),
+      event("c", "cpu"),
+      event("b", "cpu"),
+      event("warned", "cpu", { state: "warning" }),
+      event("warned", "load", { state: "warning" }),
+      event("once", "load", { state: "critical" }),
+      event("twice", "load", { state: "critical" }),
+      event("twice", "disk", { state: "critical" }),
     ],
     NOW,
   );
@@ -135,7 +169,15 @@ test("axes notice who came and went", () => {
 
 test("the list of the worst is bounded and leaves out what is fine", () => {
   const store = new Store();
-  store.apply([event("a", "fine"), event("a", "w", { state: "warning" }), event("b", "c2", { state: "critical" }), event("a", "c1", { state: "critical" })], NOW);
+  store.apply(
+    [
+      event("a", "fine"),
+      event("a", "w", { state: "warning" }),
+      event("b", "c2", { state: "critical" }),
+      event("a", "c1", { state: "critical" }),
+    ],
+    NOW,
+  );
   const names = (most: number) => worst(store, most).map(({ service }) => service);
   assert.deepEqual(names(10), ["c1", "c2", "w"]);
   assert.deepEqual(names(2), ["c1", "c2"]);
@@ -143,7 +185,9 @@ test("the list of the worst is bounded and leaves out what is fine", () => {
 
 test("twenty thousand streams are taken in, ordered and updated quickly", () => {
   const store = new Store();
-  const all = Array.from({ length: 20_000 }, (_, n) => event(`host-${n % 1000}`, `service ${Math.floor(n / 1000)}`));
+  const all = Array.from({ length: 20_000 }, (_, n) =>
+    event(`host-${n % 1000}`, `service ${Math.floor(n / 1000)}`),
+  );
   const axes = new Axes();
   const start = performance.now();
   store.apply(all, NOW);

@@ -10,8 +10,9 @@ const LONGEST = 300;
 const LONGEST_TEXT = 10_000;
 
 // What would draw over its neighbours or turn them round: controls, direction marks, invisible characters.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+const UNSEEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 const PILED_MARKS = /(\p{M}{3})\p{M}+/gu;
 const LONE_SURROGATES = /[\ud800-\udfff]/gu;
 

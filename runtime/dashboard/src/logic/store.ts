@@ -94,7 +94,15 @@ export class Store {
     const state = stateOf(event);
     const cell = this.get(host, service);
     if (cell === undefined) {
-      this.add({ host, service, event, state, changed: 0, gone: state === "expired" ? now : 0, ...life(event, now) });
+      this.add({
+        host,
+        service,
+        event,
+        state,
+        changed: 0,
+        gone: state === "expired" ? now : 0,
+        ...life(event, now),
+      });
       return;
     }
     if (cell.state !== state) cell.changed = now;

@@ -51,7 +51,9 @@ export class Board {
   focus: { host: Name; service: Name } | null = null;
   private hover: Place | null = null;
   private readonly axes = new Axes();
-  private readonly glyphs = Object.fromEntries(STATES.map((state) => [state, new Path2D(GLYPHS[state])])) as Record<State, Path2D>;
+  private readonly glyphs = Object.fromEntries(
+    STATES.map((state) => [state, new Path2D(GLYPHS[state])]),
+  ) as Record<State, Path2D>;
   private readonly pen: CanvasRenderingContext2D;
   private palette: Colours;
   private width = 0;
@@ -107,7 +109,9 @@ export class Board {
     this.order = order;
     this.turned = turned;
     this.size = size;
-    [this.rows, this.columns] = turned ? [this.axes.services, this.axes.hosts] : [this.axes.hosts, this.axes.services];
+    [this.rows, this.columns] = turned
+      ? [this.axes.services, this.axes.hosts]
+      : [this.axes.hosts, this.axes.services];
     this.measureMost();
     this.layOut();
     this.request();
@@ -195,9 +199,11 @@ export class Board {
     const roomX = this.width - this.headWidth;
     const roomY = this.height - this.headHeight;
     if (left < this.box.scrollLeft) this.box.scrollLeft = left;
-    else if (left + this.cellWidth > this.box.scrollLeft + roomX) this.box.scrollLeft = left + this.cellWidth - roomX;
+    else if (left + this.cellWidth > this.box.scrollLeft + roomX)
+      this.box.scrollLeft = left + this.cellWidth - roomX;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
-    else if (top + this.measure.row > this.box.scrollTop + roomY) this.box.scrollTop = top + this.measure.row - roomY;
+    else if (top + this.measure.row > this.box.scrollTop + roomY)
+      this.box.scrollTop = top + this.measure.row - roomY;
     this.request();
     return this.cellAt({ row, column });
   }
@@ -256,7 +262,9 @@ export class Board {
   private lines(name: string, room: number, font: string): string[] {
     if (this.fit(name, room, font) === name) return [name];
     this.pen.font = font;
-    return wrapped(name, (part) => this.pen.measureText(part).width).map((line) => this.fit(line, room, font));
+    return wrapped(name, (part) => this.pen.measureText(part).width).map((line) =>
+      this.fit(line, room, font),
+    );
   }
 
   private layOut(): void {
@@ -264,14 +272,21 @@ export class Board {
     const key = `${this.width}x${this.height}|${this.size}|${this.turned}|${this.store.membership}|${this.rows.names.length}`;
     if (key === this.laidOut || this.width === 0) return;
     this.laidOut = key;
-    const most = Math.max(96, Math.min(this.size === "large" ? 360 : 260, this.width * (this.width < 600 ? 0.38 : 0.3)));
+    const most = Math.max(
+      96,
+      Math.min(this.size === "large" ? 360 : 260, this.width * (this.width < 600 ? 0.38 : 0.3)),
+    );
     this.pen.font = this.font(500, Math.min(font + 1, 16));
     // The longest names in letters are the widest ones, near enough.
-    const longest = this.rows.names.map((name) => shortened(name, this.rows.common)).sort((a, b) => b.length - a.length);
+    const longest = this.rows.names
+      .map((name) => shortened(name, this.rows.common))
+      .sort((a, b) => b.length - a.length);
     const wanted = Math.max(0, ...longest.slice(0, 40).map((name) => this.pen.measureText(name).width));
     this.headWidth = Math.ceil(Math.min(most, Math.max(96, wanted + 2 * PAD + 4)));
     const room = this.width - this.headWidth;
-    this.cellWidth = Math.floor(Math.max(narrowest, Math.min(widest, room / Math.max(1, this.columns.names.length))));
+    this.cellWidth = Math.floor(
+      Math.max(narrowest, Math.min(widest, room / Math.max(1, this.columns.names.length))),
+    );
     this.headHeight = this.cellWidth < UPRIGHT ? this.uprightHeight() : this.size === "large" ? 50 : 40;
     this.spacer.style.width = `${this.headWidth + this.cellWidth * this.columns.names.length}px`;
     this.spacer.style.height = `${this.headHeight + row * this.rows.names.length}px`;
@@ -298,7 +313,10 @@ export class Board {
     const firstRow = Math.max(0, Math.floor(top / row));
     const lastRow = Math.min(this.rows.names.length - 1, Math.floor((top + height - headHeight) / row));
     const firstColumn = Math.max(0, Math.floor(left / cellWidth));
-    const lastColumn = Math.min(this.columns.names.length - 1, Math.floor((left + width - headWidth) / cellWidth));
+    const lastColumn = Math.min(
+      this.columns.names.length - 1,
+      Math.floor((left + width - headWidth) / cellWidth),
+    );
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.fillStyle = palette.ground;
     pen.fillRect(0, 0, width, height);
@@ -319,7 +337,8 @@ export class Board {
         }
       }
     }
-    if (this.hover !== null && this.cellAt(this.hover) !== undefined) this.outline(this.hover, palette.text, 1.5);
+    if (this.hover !== null && this.cellAt(this.hover) !== undefined)
+      this.outline(this.hover, palette.text, 1.5);
     if (this.focus !== null) {
       const place = this.placeOf(this.focus.host, this.focus.service);
       if (place !== null) this.outline(place, palette.accent, 2.5);
@@ -333,7 +352,12 @@ export class Board {
   private paintLines(first: number, last: number, top: number): void {
     this.pen.fillStyle = this.palette.line;
     for (let r = first; r <= last; r++) {
-      this.pen.fillRect(this.headWidth, this.headHeight + (r + 1) * this.measure.row - top - 0.5, this.width, 0.5);
+      this.pen.fillRect(
+        this.headWidth,
+        this.headHeight + (r + 1) * this.measure.row - top - 0.5,
+        this.width,
+        0.5,
+      );
     }
   }
 
@@ -385,7 +409,12 @@ export class Board {
       pen.fillStyle = paint.bar;
       const thick = this.size === "large" ? 3 : 2;
       pen.globalAlpha = 0.25 + (0.55 * step) / STEPS;
-      pen.fillRect(x + gap / 2 + 3, y + row - gap / 2 - thick - 0.5, (w - 6) * Math.min(1, metric / most), thick);
+      pen.fillRect(
+        x + gap / 2 + 3,
+        y + row - gap / 2 - thick - 0.5,
+        (w - 6) * Math.min(1, metric / most),
+        thick,
+      );
       pen.globalAlpha = 1;
     }
   }
@@ -424,7 +453,11 @@ export class Board {
     for (let r = first; r <= last; r++) {
       const bright = r === this.hover?.row || r === focused;
       const face = this.font(bright ? 600 : 450, Math.min(font, 15));
-      const label = this.fit(shortened(this.rows.names[r] ?? null, this.rows.common), headWidth - 2 * PAD, face);
+      const label = this.fit(
+        shortened(this.rows.names[r] ?? null, this.rows.common),
+        headWidth - 2 * PAD,
+        face,
+      );
       pen.font = face;
       pen.fillStyle = bright ? palette.text : palette.muted;
       pen.fillText(label, PAD, headHeight + r * row - top + row / 2 + 0.5);

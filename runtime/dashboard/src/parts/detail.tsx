@@ -21,7 +21,7 @@ function Course({ host, service }: { host: string | null; service: string | null
   const canvas = useRef<HTMLCanvasElement>(null);
   const samples = useRef(new Samples(SPARK));
   const now = tick.value;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: one sample a tick, whatever else changed
+  // One sample a tick, whatever else changed.
   useEffect(() => {
     const cell = store.get(host, service);
     samples.current.push(cell === undefined ? Number.NaN : (metricOf(cell) ?? Number.NaN));
@@ -30,10 +30,19 @@ function Course({ host, service }: { host: string | null; service: string | null
   const values = Array.from(samples.current.values).filter((value) => !Number.isNaN(value));
   return (
     <figure class="course">
-      <canvas ref={canvas} class="spark" role="img" aria-label="Metric since this panel was opened, at most two minutes" />
+      <canvas
+        ref={canvas}
+        class="spark"
+        role="img"
+        aria-label="Metric since this panel was opened, at most two minutes"
+      />
       <figcaption>
         <span>metric while open</span>
-        {values.length > 1 && <span>{compact(Math.min(...values))} … {compact(Math.max(...values))}</span>}
+        {values.length > 1 && (
+          <span>
+            {compact(Math.min(...values))} … {compact(Math.max(...values))}
+          </span>
+        )}
       </figcaption>
     </figure>
   );
@@ -45,7 +54,7 @@ export function Detail() {
   void tick.value;
   const close = useRef<HTMLButtonElement>(null);
   const key = at === null ? "" : JSON.stringify([at.host, at.service]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the focus moves when the panel opens, not with every event
+  // The focus moves when the panel opens, and not with every event.
   useEffect(() => {
     if (at !== null && document.activeElement?.id !== GRID) close.current?.focus();
   }, [at === null]);
@@ -62,13 +71,28 @@ export function Detail() {
       }}
     >
       <div class="panel-head">
-        <h2><bdi>{shown(at.service)}</bdi></h2>
-        <button type="button" ref={close} class="icon" aria-label="Close" title="Close (Esc)" onClick={closeDetail}>×</button>
+        <h2>
+          <bdi>{shown(at.service)}</bdi>
+        </h2>
+        <button
+          type="button"
+          ref={close}
+          class="icon"
+          aria-label="Close"
+          title="Close (Esc)"
+          onClick={closeDetail}
+        >
+          ×
+        </button>
       </div>
       <div class="detail-body">
-        <p class="on">on <bdi>{shown(at.host)}</bdi></p>
+        <p class="on">
+          on <bdi>{shown(at.host)}</bdi>
+        </p>
         {cell === undefined ? (
-          <p class="quiet">This stream is not in the grid any more: it expired, or the query does not want it.</p>
+          <p class="quiet">
+            This stream is not in the grid any more: it expired, or the query does not want it.
+          </p>
         ) : (
           <>
             {metricOf(cell) !== null && <p class={`huge ink-${cell.state}`}>{compact(metricOf(cell))}</p>}
@@ -77,8 +101,12 @@ export function Detail() {
           </>
         )}
         <p class="detail-tools">
-          <button type="button" onClick={() => look({ query: equals("host", at.host) })}>only this host</button>
-          <button type="button" onClick={() => look({ query: equals("service", at.service) })}>only this service</button>
+          <button type="button" onClick={() => look({ query: equals("host", at.host) })}>
+            only this host
+          </button>
+          <button type="button" onClick={() => look({ query: equals("service", at.service) })}>
+            only this service
+          </button>
         </p>
       </div>
     </aside>

@@ -33,22 +33,42 @@ export function Fields({ event, now, brief }: { event: Event; now: number; brief
   if (brief !== true) rows.push(["host", shown(event.host)], ["service", shown(event.service)]);
   if (event.metric !== null) rows.push(["metric", plain(event.metric)]);
   if (event.description !== null) rows.push(["description", cleanText(event.description)]);
-  if (event.tags !== null && event.tags.length > 0) rows.push(["tags", event.tags.map((tag) => clean(String(tag))).join(", ")]);
+  if (event.tags !== null && event.tags.length > 0)
+    rows.push(["tags", event.tags.map((tag) => clean(String(tag))).join(", ")]);
   if (!Number.isNaN(at)) {
-    rows.push(["time", `${timeOfDay(at, true)} UTC, ${age >= 0 ? `${span(age)} ago` : `${span(-age)} ahead of the server`}`]);
+    rows.push([
+      "time",
+      `${timeOfDay(at, true)} UTC, ${age >= 0 ? `${span(age)} ago` : `${span(-age)} ahead of the server`}`,
+    ]);
     if (event.state !== "expired") {
-      rows.push(["ttl", `${span(ttl)}${event.ttl === null ? " (usual)" : ""}, ${left > 0 ? `expires in ${span(left)}` : "due to expire"}`]);
+      rows.push([
+        "ttl",
+        `${span(ttl)}${event.ttl === null ? " (usual)" : ""}, ${left > 0 ? `expires in ${span(left)}` : "due to expire"}`,
+      ]);
     }
   }
-  for (const key of attributes.slice(0, MOST_ATTRIBUTES)) rows.push([clean(key, 60), cleanText(plain(event[key]))]);
-  if (attributes.length > MOST_ATTRIBUTES) rows.push(["…", `${attributes.length - MOST_ATTRIBUTES} more attributes`]);
+  for (const key of attributes.slice(0, MOST_ATTRIBUTES))
+    rows.push([clean(key, 60), cleanText(plain(event[key]))]);
+  if (attributes.length > MOST_ATTRIBUTES)
+    rows.push(["…", `${attributes.length - MOST_ATTRIBUTES} more attributes`]);
   const state = stateOf(event);
   return (
     <dl class="fields">
-      <div><dt>state</dt><dd class={`ink-${state}`}><Glyph state={state} /> <bdi>{clean(event.state ?? "none")}</bdi></dd></div>
+      <div>
+        <dt>state</dt>
+        <dd class={`ink-${state}`}>
+          <Glyph state={state} /> <bdi>{clean(event.state ?? "none")}</bdi>
+        </dd>
+      </div>
       {rows.map(([key, value], n) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: two attributes may look alike once cleaned
-        <div key={n}><dt><bdi>{key}</bdi></dt><dd><bdi>{value}</bdi></dd></div>
+        <div key={n}>
+          <dt>
+            <bdi>{key}</bdi>
+          </dt>
+          <dd>
+            <bdi>{value}</bdi>
+          </dd>
+        </div>
       ))}
     </dl>
   );

@@ -1,13 +1,25 @@
 // Host by service: the canvas, and around it what a canvas lacks: keys, a tooltip, words for those who do not see it.
 
-import { useSignalEffect } from "@preact/signals";
+import { computed, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { worst } from "../logic/axes.ts";
 import { compact, grouped } from "../logic/format.ts";
 import { clean, shown } from "../logic/names.ts";
 import type { Cell } from "../logic/store.ts";
 import type { Size } from "../logic/view.ts";
-import { changes, link, look, opened, overview, pointed, refusal, serverNow, settled, store, tick, view } from "../page.ts";
+import {
+  changes,
+  link,
+  look,
+  opened,
+  overview,
+  pointed,
+  refusal,
+  serverNow,
+  store,
+  tick,
+  view,
+} from "../page.ts";
 import { themed } from "../theme.ts";
 import { Board, type Place } from "./board.ts";
 import { Empty, Lost } from "./empty.tsx";
@@ -32,6 +44,12 @@ export function resize(step: 1 | -1): void {
 
 let board: Board | null = null;
 
+/** Whether there is no stream at all; a signal of its own, so that the panel is not drawn anew with every change. */
+const nothing = computed(() => {
+  void changes.value;
+  return store.size === 0;
+});
+
 /** Moves the keyboard to the next stream in trouble. */
 export function goToTrouble(): void {
   const place = board?.nextTrouble();
@@ -48,7 +66,10 @@ function showFocus(cell: Cell | undefined): void {
   }
   const box = document.getElementById(GRID)?.getBoundingClientRect();
   const rect = board.rectOf(board.focusPlace());
-  pointed.value = { cell, box: new DOMRect((box?.x ?? 0) + rect.x, (box?.y ?? 0) + rect.y, rect.width, rect.height) };
+  pointed.value = {
+    cell,
+    box: new DOMRect((box?.x ?? 0) + rect.x, (box?.y ?? 0) + rect.y, rect.width, rect.height),
+  };
   if (opened.value !== null) opened.value = { host: cell.host, service: cell.service };
 }
 
@@ -69,12 +90,17 @@ function Tooltip() {
   });
   const full = opened.value;
   // What the detail panel shows in full needs no tooltip.
-  if (at === null || (full !== null && full.host === at.cell.host && full.service === at.cell.service)) return null;
+  if (at === null || (full !== null && full.host === at.cell.host && full.service === at.cell.service))
+    return null;
   const { cell } = at;
   return (
     <div class="cell-tip" ref={self} aria-hidden="true">
-      <strong><bdi>{shown(cell.service)}</bdi></strong>
-      <span class="on"><bdi>{shown(cell.host)}</bdi></span>
+      <strong>
+        <bdi>{shown(cell.service)}</bdi>
+      </strong>
+      <span class="on">
+        <bdi>{shown(cell.host)}</bdi>
+      </span>
       <Fields event={cell.event} now={serverNow()} brief />
     </div>
   );
@@ -96,11 +122,22 @@ function Spoken() {
       {bad.length > 0 && (
         <table>
           <caption>Streams in trouble, worst first, at most {MOST_SPOKEN}</caption>
-          <thead><tr><th scope="col">Host</th><th scope="col">Service</th><th scope="col">State</th><th scope="col">Metric</th></tr></thead>
+          <thead>
+            <tr>
+              <th scope="col">Host</th>
+              <th scope="col">Service</th>
+              <th scope="col">State</th>
+              <th scope="col">Metric</th>
+            </tr>
+          </thead>
           <tbody>
             {bad.map(({ host, service, event }, n) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: rows have no state of their own
-              <tr key={n}><td>{shown(host)}</td><td>{shown(service)}</td><td>{clean(event.state ?? "")}</td><td>{compact(event.metric)}</td></tr>
+              <tr key={n}>
+                <td>{shown(host)}</td>
+                <td>{shown(service)}</td>
+                <td>{clean(event.state ?? "")}</td>
+                <td>{compact(event.metric)}</td>
+              </tr>
             ))}
           </tbody>
         </table>
@@ -112,12 +149,26 @@ function Spoken() {
 function Counts() {
   void changes.value;
   void tick.value;
-  const shownOf = view.value.query !== "" && refusal.value === null && overview.value !== null ? ` of ${grouped(overview.value.index_size)}` : "";
+  const shownOf =
+    view.value.query !== "" && refusal.value === null && overview.value !== null
+      ? ` of ${grouped(overview.value.index_size)}`
+      : "";
   return (
     <span class="counts">
-      {grouped(store.size)}{shownOf} streams, {grouped(store.hosts.size)} {store.hosts.size === 1 ? "host" : "hosts"}
-      {store.refused > 0 && <em title="News of streams beyond those are left out: narrow the query to see them"> · grid full, narrow the query</em>}
-      {store.skipped > 0 && <em title="The server left these changes out to keep up; a fresh snapshot follows"> · {compact(store.skipped)} changes skipped</em>}
+      {grouped(store.size)}
+      {shownOf} streams, {grouped(store.hosts.size)} {store.hosts.size === 1 ? "host" : "hosts"}
+      {store.refused > 0 && (
+        <em title="News of streams beyond those are left out: narrow the query to see them">
+          {" "}
+          · grid full, narrow the query
+        </em>
+      )}
+      {store.skipped > 0 && (
+        <em title="The server left these changes out to keep up; a fresh snapshot follows">
+          {" "}
+          · {compact(store.skipped)} changes skipped
+        </em>
+      )}
     </span>
   );
 }
@@ -127,13 +178,51 @@ function Tools() {
   return (
     <div class="tools" role="toolbar" aria-label="Grid">
       <div class="pair" role="group" aria-label="Order">
-        <button type="button" aria-pressed={order === "name"} onClick={() => look({ order: "name" })} title="Sort by name (s)">name</button>
-        <button type="button" aria-pressed={order === "worst"} onClick={() => look({ order: "worst" })} title="Worst first (s)">worst</button>
+        <button
+          type="button"
+          aria-pressed={order === "name"}
+          onClick={() => look({ order: "name" })}
+          title="Sort by name (s)"
+        >
+          name
+        </button>
+        <button
+          type="button"
+          aria-pressed={order === "worst"}
+          onClick={() => look({ order: "worst" })}
+          title="Worst first (s)"
+        >
+          worst
+        </button>
       </div>
-      <button type="button" class="tool" aria-pressed={turned} onClick={() => look({ turned: !turned })} title="Swap rows and columns (t)">turn</button>
+      <button
+        type="button"
+        class="tool"
+        aria-pressed={turned}
+        onClick={() => look({ turned: !turned })}
+        title="Swap rows and columns (t)"
+      >
+        turn
+      </button>
       <div class="pair" role="group" aria-label="Size">
-        <button type="button" onClick={() => resize(-1)} disabled={size === "small"} aria-label="Smaller cells" title="Smaller (-)">−</button>
-        <button type="button" onClick={() => resize(1)} disabled={size === "large"} aria-label="Larger cells" title="Larger (+)">+</button>
+        <button
+          type="button"
+          onClick={() => resize(-1)}
+          disabled={size === "small"}
+          aria-label="Smaller cells"
+          title="Smaller (-)"
+        >
+          −
+        </button>
+        <button
+          type="button"
+          onClick={() => resize(1)}
+          disabled={size === "large"}
+          aria-label="Larger cells"
+          title="Larger (+)"
+        >
+          +
+        </button>
       </div>
     </div>
   );
@@ -178,13 +267,15 @@ export function Grid() {
     showFocus(cell);
     const focus = board?.focus;
     if (cell !== undefined) setWords(spoken(cell.event, serverNow()));
-    else if (focus !== null && focus !== undefined) setWords(`${shown(focus.host)}, ${shown(focus.service)}: no stream`);
+    else if (focus !== null && focus !== undefined)
+      setWords(`${shown(focus.host)}, ${shown(focus.service)}: no stream`);
   };
   const onKey = (event: KeyboardEvent) => {
     if (board === null || event.altKey || event.metaKey) return;
     const at = board.focusPlace();
     const first = board.focus === null;
-    const step = (row: number, column: number) => (first ? at : { row: at.row + row, column: at.column + column });
+    const step = (row: number, column: number) =>
+      first ? at : { row: at.row + row, column: at.column + column };
     const last = { row: board.rows.names.length - 1, column: board.columns.names.length - 1 };
     const moves: Record<string, () => Place> = {
       ArrowUp: () => step(-1, 0),
@@ -212,10 +303,10 @@ export function Grid() {
   };
   const under = (event: PointerEvent | MouseEvent): Place | null => {
     const rect = box.current?.getBoundingClientRect();
-    return rect === undefined || board === null ? null : board.hit(event.clientX - rect.x, event.clientY - rect.y);
+    return rect === undefined || board === null
+      ? null
+      : board.hit(event.clientX - rect.x, event.clientY - rect.y);
   };
-  const nothing = store.size === 0;
-  void changes.value;
   const lost = link.value.state === "lost";
   return (
     <section class="panel grid-panel" aria-labelledby="grid-title">
@@ -226,12 +317,10 @@ export function Grid() {
       </div>
       {lost && <Lost />}
       <div class="grid-box">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: an application takes keys */}
         <div
           id={GRID}
           ref={box}
           class={`grid ${lost ? "grid-lost" : ""}`}
-          // biome-ignore lint/a11y/useSemanticElements: no element draws twenty thousand cells
           role="application"
           tabIndex={0}
           aria-label="Streams, hosts by services. Arrow keys move, Enter opens, n goes to the next in trouble."
@@ -249,7 +338,8 @@ export function Grid() {
             board?.point(place);
             const cell = place === null ? undefined : board?.cellAt(place);
             const rect = box.current?.getBoundingClientRect();
-            if (cell === undefined || place === null || board === null || rect === undefined) pointed.value = null;
+            if (cell === undefined || place === null || board === null || rect === undefined)
+              pointed.value = null;
             else if (pointed.value?.cell !== cell) {
               const at = board.rectOf(place);
               pointed.value = { cell, box: new DOMRect(rect.x + at.x, rect.y + at.y, at.width, at.height) };
@@ -271,12 +361,15 @@ export function Grid() {
           }}
         >
           <div ref={spacer} class="spacer">
+            {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas takes no focus */}
             <canvas ref={canvas} aria-hidden="true" />
           </div>
         </div>
-        {nothing && refusal.value === null && (settled.value || link.value.state !== "lost") && <Empty />}
+        {nothing.value && refusal.value === null && <Empty />}
       </div>
-      <p class="hidden" aria-live="polite">{words}</p>
+      <p class="hidden" aria-live="polite">
+        {words}
+      </p>
       <Spoken />
       <Tooltip />
     </section>

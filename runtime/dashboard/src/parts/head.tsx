@@ -22,8 +22,20 @@ function Mark() {
 function LinkState() {
   const now = tick.value;
   const at = link.value;
-  if (at.state === "live") return <span class="link link-live" role="status"><i aria-hidden="true" />live</span>;
-  if (at.state === "connecting") return <span class="link" role="status"><i aria-hidden="true" />connecting</span>;
+  if (at.state === "live")
+    return (
+      <span class="link link-live" role="status">
+        <i aria-hidden="true" />
+        live
+      </span>
+    );
+  if (at.state === "connecting")
+    return (
+      <span class="link" role="status">
+        <i aria-hidden="true" />
+        connecting
+      </span>
+    );
   const wait = Math.max(0, Math.ceil((at.next - now) / 1000));
   return (
     <span class="link link-lost" title={at.reason}>
@@ -45,7 +57,14 @@ function Clock() {
   );
 }
 
-const TOTALS: readonly (State & keyof States)[] = ["critical", "warning", "unknown", "other", "expired", "ok"];
+const TOTALS: readonly (State & keyof States)[] = [
+  "critical",
+  "warning",
+  "unknown",
+  "other",
+  "expired",
+  "ok",
+];
 
 /** The query that a total stands for. */
 const QUERIES: Readonly<Record<keyof States, string>> = {
@@ -54,7 +73,8 @@ const QUERIES: Readonly<Record<keyof States, string>> = {
   unknown: 'state = "unknown"',
   expired: 'state = "expired"',
   ok: 'state = "ok"',
-  other: 'not (state = "ok" or state = "warning" or state = "critical" or state = "unknown" or state = "expired")',
+  other:
+    'not (state = "ok" or state = "warning" or state = "critical" or state = "unknown" or state = "expired")',
 };
 
 function Totals() {
@@ -75,7 +95,10 @@ function Totals() {
               onClick={() => look({ query: on ? "" : QUERIES[state] })}
             >
               <b>{now === null ? "–" : count < 100_000 ? grouped(count) : compact(count)}</b>
-              <span><Glyph state={state} />{state}</span>
+              <span>
+                <Glyph state={state} />
+                {state}
+              </span>
             </button>
           </li>
         );
@@ -102,7 +125,10 @@ function ofInput(input: Input): Health {
     side: "in",
     level: lost > 0 ? "warn" : input.received > 0 ? "good" : "idle",
     word: lost > 0 ? "has refused events" : input.received > 0 ? "receiving" : "idle",
-    figure: input.per_second > 0 ? `${rate(input.per_second)}/s` : "",
+    figure:
+      input.per_second > 0
+        ? `${input.per_second < 10 ? rate(input.per_second) : compact(Math.round(input.per_second))}/s`
+        : "",
     lines: [
       ["kind", input.kind],
       ["address", input.address],
@@ -116,7 +142,14 @@ function ofInput(input: Input): Health {
 }
 
 function ofOutput(output: Output): Health {
-  const level = output.status === "ok" ? "good" : output.status === "failing" ? "bad" : output.status === "idle" ? "idle" : "warn";
+  const level =
+    output.status === "ok"
+      ? "good"
+      : output.status === "failing"
+        ? "bad"
+        : output.status === "idle"
+          ? "idle"
+          : "warn";
   return {
     key: `out ${output.name}`,
     name: clean(output.name),
@@ -163,10 +196,15 @@ function Chips() {
                   <span class="hidden">{health.word}</span>
                 </button>
                 <div class="tip" role="tooltip" id={id}>
-                  <strong><bdi>{health.name}</bdi> <span class={`word word-${health.level}`}>{health.word}</span></strong>
+                  <strong>
+                    <bdi>{health.name}</bdi> <span class={`word word-${health.level}`}>{health.word}</span>
+                  </strong>
                   <dl>
                     {health.lines.map(([key, value]) => (
-                      <div key={key}><dt>{key}</dt><dd>{clean(value, 400)}</dd></div>
+                      <div key={key}>
+                        <dt>{key}</dt>
+                        <dd>{clean(value, 400)}</dd>
+                      </div>
                     ))}
                   </dl>
                 </div>
@@ -197,9 +235,20 @@ function Flow() {
       </div>
       <Spark samples={samples} />
       <dl class="small-figures">
-        <div><dt>streams</dt><dd>{now === null ? "–" : grouped(now.index_size)}</dd></div>
-        <div><dt>events</dt><dd>{now === null ? "–" : compact(now.events_total)}</dd></div>
-        <div><dt>up</dt><dd>{now === null ? "–" : span(now.uptime_s)}</dd></div>
+        <div>
+          <dt>streams</dt>
+          <dd>{now === null ? "–" : grouped(now.index_size)}</dd>
+        </div>
+        <div>
+          <dt>events</dt>
+          <dd>{now === null ? "–" : compact(now.events_total)}</dd>
+        </div>
+        <div>
+          <dt>up</dt>
+          <dd class="up" title={now === null ? "" : `${now.uptime_s} s`}>
+            {now === null ? "–" : span(now.uptime_s)}
+          </dd>
+        </div>
       </dl>
     </div>
   );
@@ -219,10 +268,31 @@ export function Head() {
         <div class="bar-end">
           <LinkState />
           <Clock />
-          <button type="button" class="icon" onClick={turnTheme} aria-label={`Turn to ${theme.value === "light" ? "dark" : "light"}`} title="Light or dark (d)">
-            <svg viewBox="0 0 16 16" aria-hidden="true"><path d="M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm0 1.800v10.400A5.200 5.200 0 0 1 8 2.800Z" fill-rule="evenodd" /></svg>
+          <button
+            type="button"
+            class="icon"
+            onClick={turnTheme}
+            aria-label={`Turn to ${theme.value === "light" ? "dark" : "light"}`}
+            title="Light or dark (d)"
+          >
+            <svg viewBox="0 0 16 16" aria-hidden="true">
+              <path
+                d="M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm0 1.800v10.400A5.200 5.200 0 0 1 8 2.800Z"
+                fill-rule="evenodd"
+              />
+            </svg>
           </button>
-          <button type="button" class="icon" onClick={() => { helping.value = true; }} aria-label="Keys and help" title="Keys and help (?)">?</button>
+          <button
+            type="button"
+            class="icon"
+            onClick={() => {
+              helping.value = true;
+            }}
+            aria-label="Keys and help"
+            title="Keys and help (?)"
+          >
+            ?
+          </button>
         </div>
       </div>
       <div class="numbers">

@@ -38,17 +38,31 @@ export function Help() {
   };
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
-    <dialog ref={dialog} aria-labelledby="help-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+    <dialog
+      ref={dialog}
+      aria-labelledby="help-title"
+      onClose={close}
+      onClick={(event) => event.target === dialog.current && close()}
+    >
       {open && (
         <div class="help">
           <div class="panel-head">
             <h2 id="help-title">Keys and queries</h2>
-            <button type="button" class="icon" aria-label="Close" onClick={close}>×</button>
+            <button type="button" class="icon" aria-label="Close" onClick={close}>
+              ×
+            </button>
           </div>
           <div class="help-body">
             <dl class="keys">
               {KEYS.map(([keys, what]) => (
-                <div key={what}><dt>{keys.map((key) => <kbd key={key}>{key}</kbd>)}</dt><dd>{what}</dd></div>
+                <div key={what}>
+                  <dt>
+                    {keys.map((key) => (
+                      <kbd key={key}>{key}</kbd>
+                    ))}
+                  </dt>
+                  <dd>{what}</dd>
+                </div>
               ))}
             </dl>
             <div>
@@ -56,12 +70,22 @@ export function Help() {
               <ul class="examples">
                 {EXAMPLES.map(([query, what]) => (
                   <li key={query}>
-                    <button type="button" onClick={() => { close(); look({ query }); }}><code>{query}</code></button>
+                    <button
+                      type="button"
+                      onClick={() => {
+                        close();
+                        look({ query });
+                      }}
+                    >
+                      <code>{query}</code>
+                    </button>
                     <span>{what}</span>
                   </li>
                 ))}
               </ul>
-              <p class="quiet">The address of this page holds the query and the view: copy it to share what you see.</p>
+              <p class="quiet">
+                The address of this page holds the query and the view: copy it to share what you see.
+              </p>
             </div>
           </div>
         </div>

@@ -15,7 +15,8 @@ export function QueryBar() {
   const error = refusal.value !== null && refusal.value.query === text ? refusal.value.error : null;
   const [before, wrong, after] = split(text, error?.span);
   const follow = () => {
-    if (mirror.current !== null && field.current !== null) mirror.current.scrollLeft = field.current.scrollLeft;
+    if (mirror.current !== null && field.current !== null)
+      mirror.current.scrollLeft = field.current.scrollLeft;
   };
   useEffect(follow);
   const apply = (query: string) => {
@@ -33,7 +34,12 @@ export function QueryBar() {
         apply(text);
       }}
     >
-      <svg class="lens" viewBox="0 0 16 16" aria-hidden="true"><path d="M6.800 1.500a5.300 5.300 0 1 0 3.200 9.500l3.600 3.600 1.100-1.100L11.100 9.900A5.300 5.300 0 0 0 6.800 1.500Zm0 1.600a3.700 3.700 0 1 1 0 7.400 3.700 3.700 0 0 1 0-7.400Z" fill-rule="evenodd" /></svg>
+      <svg class="lens" viewBox="0 0 16 16" aria-hidden="true">
+        <path
+          d="M6.800 1.500a5.300 5.300 0 1 0 3.200 9.500l3.600 3.600 1.100-1.100L11.100 9.900A5.300 5.300 0 0 0 6.800 1.500Zm0 1.600a3.700 3.700 0 1 1 0 7.400 3.700 3.700 0 0 1 0-7.400Z"
+          fill-rule="evenodd"
+        />
+      </svg>
       <div class="query-box">
         <div class="mirror" ref={mirror} aria-hidden="true">
           <span>{before}</span>
@@ -65,7 +71,15 @@ export function QueryBar() {
       {text === "" ? (
         <kbd title="Press / to type a query">/</kbd>
       ) : (
-        <button type="button" class="clear" aria-label="Clear the query" title="Show every stream" onClick={() => apply("")}>×</button>
+        <button
+          type="button"
+          class="clear"
+          aria-label="Clear the query"
+          title="Show every stream"
+          onClick={() => apply("")}
+        >
+          ×
+        </button>
       )}
       {error !== null && (
         <div class="query-error" id="query-error" role="alert">

@@ -25,7 +25,12 @@ function LastFault({ fault, now }: { fault: Fault; now: number }) {
     <div class="fault">
       <h4>
         Last fault: {clean(fault.kind)} in {clean(fault.during)}
-        {!Number.isNaN(at) && <small> at {timeOfDay(at, true)} UTC, {span((now - at) / 1000)} ago</small>}
+        {!Number.isNaN(at) && (
+          <small>
+            {" "}
+            at {timeOfDay(at, true)} UTC, {span((now - at) / 1000)} ago
+          </small>
+        )}
       </h4>
       <pre tabIndex={0}>{cleanText(fault.message)}</pre>
       {fault.event !== null && fault.event !== undefined && fault.event !== "" && (
@@ -42,7 +47,11 @@ function More({ rule }: { rule: Rule }) {
   void tick.value;
   const now = serverNow();
   const pairs = (of: Record<string, unknown>) =>
-    Object.entries(of).map(([key, value]) => `${clean(key)}=${clean(typeof value === "string" ? value : JSON.stringify(value))}`).join("  ");
+    Object.entries(of)
+      .map(
+        ([key, value]) => `${clean(key)}=${clean(typeof value === "string" ? value : JSON.stringify(value))}`,
+      )
+      .join("  ");
   const rows: [string, string][] = [
     ["query", cleanText(rule.query)],
     ["per", clean(rule.per)],
@@ -55,10 +64,20 @@ function More({ rule }: { rule: Rule }) {
   return (
     <div class="more">
       {rule.quarantined_until !== null && (
-        <p class="banner"><Glyph state="critical" /> Left out until {timeOfDay(Date.parse(rule.quarantined_until), true)} UTC, for another {span((Date.parse(rule.quarantined_until) - now) / 1000)}.</p>
+        <p class="banner">
+          <Glyph state="critical" /> Left out until {timeOfDay(Date.parse(rule.quarantined_until), true)} UTC,
+          for another {span((Date.parse(rule.quarantined_until) - now) / 1000)}.
+        </p>
       )}
       <dl class="fields">
-        {rows.map(([key, value]) => <div key={key}><dt>{key}</dt><dd><bdi>{value}</bdi></dd></div>)}
+        {rows.map(([key, value]) => (
+          <div key={key}>
+            <dt>{key}</dt>
+            <dd>
+              <bdi>{value}</bdi>
+            </dd>
+          </div>
+        ))}
       </dl>
       {rule.last_fault !== null && <LastFault fault={rule.last_fault} now={now} />}
     </div>
@@ -72,13 +91,29 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
     <>
       <tr class={`rule ${open ? "rule-open" : ""}`} onClick={() => setOpen(!open)}>
         <th scope="row">
-          <button type="button" aria-expanded={open} aria-controls={open ? id : undefined} onClick={(event) => { event.stopPropagation(); setOpen(!open); }}>
+          <button
+            type="button"
+            aria-expanded={open}
+            aria-controls={open ? id : undefined}
+            onClick={(event) => {
+              event.stopPropagation();
+              setOpen(!open);
+            }}
+          >
             <i aria-hidden="true" class="turner" />
             <bdi>{clean(rule.name)}</bdi>
           </button>
         </th>
-        <td><span class={`status ink-${LOOK[rule.status] ?? "unknown"}`}><Glyph state={LOOK[rule.status] ?? "unknown"} />{clean(rule.status)}</span></td>
-        <td class="quiet">{clean(rule.version)}<small> · {rule.generation}</small></td>
+        <td>
+          <span class={`status ink-${LOOK[rule.status] ?? "unknown"}`}>
+            <Glyph state={LOOK[rule.status] ?? "unknown"} />
+            {clean(rule.status)}
+          </span>
+        </td>
+        <td class="quiet">
+          {clean(rule.version)}
+          <small> · {rule.generation}</small>
+        </td>
         <td class="number">{rate(rule.events_per_second)}</td>
         <td class="number">{nanoseconds(rule.ns_per_event)}</td>
         <td class="number">{compact(rule.keys)}</td>
@@ -86,7 +121,13 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
         <td class="number">{compact(rule.forwarded)}</td>
         <td class={`number ${rule.faults > 0 ? "ink-critical" : "quiet"}`}>{compact(rule.faults)}</td>
       </tr>
-      {open && <tr class="more-row" id={id}><td colSpan={9}><More rule={rule} /></td></tr>}
+      {open && (
+        <tr class="more-row" id={id}>
+          <td colSpan={9}>
+            <More rule={rule} />
+          </td>
+        </tr>
+      )}
     </>
   );
 }
@@ -98,27 +139,58 @@ const BADNESS: Readonly<Record<string, number>> = { quarantined: 0, restarting: 
 
 export function Rules() {
   const all = rules.value;
-  const listed = [...(all ?? [])].sort((a, b) => (BADNESS[a.status] ?? 0) - (BADNESS[b.status] ?? 0)).slice(0, MOST_RULES);
+  const listed = [...(all ?? [])]
+    .sort((a, b) => (BADNESS[a.status] ?? 0) - (BADNESS[b.status] ?? 0))
+    .slice(0, MOST_RULES);
   return (
     <section class="panel rules-panel" aria-labelledby="rules-title">
       <div class="panel-head">
         <h2 id="rules-title">Rules</h2>
-        <span class="counts">{all === null ? "" : `${grouped(all.length)} deployed`}{listed.length < (all?.length ?? 0) && `, the first ${MOST_RULES} listed`}</span>
+        <span class="counts">
+          {all === null ? "" : `${grouped(all.length)} deployed`}
+          {listed.length < (all?.length ?? 0) && `, the first ${MOST_RULES} listed`}
+        </span>
       </div>
       {all !== null && all.length === 0 ? (
-        <p class="quiet pad">No rule is deployed. <code>tidegate deploy rule.wasm --to board=live</code> puts one to work, without a restart.</p>
+        <p class="quiet pad">
+          No rule is deployed. <code>tidegate deploy rule.wasm --to board=live</code> puts one to work,
+          without a restart.
+        </p>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
         <div class="table-box" tabIndex={0} role="region" aria-label="Table of rules">
           <table>
             <thead>
               <tr>
-                <th scope="col">rule</th><th scope="col">status</th><th scope="col">version<small> · gen</small></th><th scope="col" class="number">events/s</th>
-                <th scope="col" class="number">per event</th><th scope="col" class="number">keys</th><th scope="col" class="number">memory</th>
-                <th scope="col" class="number">said</th><th scope="col" class="number">faults</th>
+                <th scope="col">rule</th>
+                <th scope="col">status</th>
+                <th scope="col">
+                  version<small> · gen</small>
+                </th>
+                <th scope="col" class="number">
+                  events/s
+                </th>
+                <th scope="col" class="number">
+                  per event
+                </th>
+                <th scope="col" class="number">
+                  keys
+                </th>
+                <th scope="col" class="number">
+                  memory
+                </th>
+                <th scope="col" class="number" title="Events handed to outputs">
+                  said
+                </th>
+                <th scope="col" class="number">
+                  faults
+                </th>
               </tr>
             </thead>
-            <tbody>{listed.map((rule, n) => <Row key={rule.name} rule={rule} n={n} />)}</tbody>
+            <tbody>
+              {listed.map((rule, n) => (
+                <Row key={rule.name} rule={rule} n={n} />
+              ))}
+            </tbody>
           </table>
         </div>
       )}

@@ -16,14 +16,22 @@ export function Said() {
       <div class="panel-head">
         <h2 id="said-title">What rules said</h2>
         <span class="counts">{total > 0 && grouped(total)}</span>
-        <button type="button" class="tool" aria-pressed={stopped} onClick={() => pause(!stopped)} title="Hold the list still (Space)">
+        <button
+          type="button"
+          class="tool"
+          aria-pressed={stopped}
+          onClick={() => pause(!stopped)}
+          title="Hold the list still (Space)"
+        >
           {stopped ? `paused${missed > 0 ? `, ${compact(missed)} new` : ""}` : "pause"}
         </button>
       </div>
       {items.length === 0 ? (
-        <p class="quiet pad">Nothing yet. What a rule sends to an output of kind <code>live</code> is listed here, the latest {MOST_SAID}.</p>
+        <p class="quiet pad">
+          Nothing yet. What a rule sends to an output of kind <code>live</code> is listed here, the latest{" "}
+          {MOST_SAID}.
+        </p>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
         <div class="list-box" tabIndex={0} role="region" aria-label="Latest events from rules">
           <ol>
             {items.map(({ id, item: { rule, output, event } }) => {
@@ -32,12 +40,24 @@ export function Said() {
                 <li key={id} class={`said said-${state}`}>
                   <Glyph state={state} />
                   <div class="said-what">
-                    <span class="said-name"><bdi>{shown(event.service)}</bdi></span>
-                    <span class="said-metric">{event.metric === null ? clean(event.state ?? "") : compact(event.metric)}</span>
-                    <span class="said-where"><bdi>{shown(event.host)}</bdi></span>
+                    <span class="said-name">
+                      <bdi>{shown(event.service)}</bdi>
+                    </span>
+                    <span class="said-metric">
+                      {event.metric === null ? clean(event.state ?? "") : compact(event.metric)}
+                    </span>
+                    <span class="said-where">
+                      <bdi>{shown(event.host)}</bdi>
+                    </span>
                     <time>{timeOfDay(event.time === null ? serverNow() : Date.parse(event.time), true)}</time>
-                    {event.description !== null && <span class="said-text"><bdi>{clean(event.description)}</bdi></span>}
-                    <span class="said-rule" title={`output ${clean(output)}`}><bdi>{clean(rule)}</bdi></span>
+                    {event.description !== null && (
+                      <span class="said-text">
+                        <bdi>{clean(event.description)}</bdi>
+                      </span>
+                    )}
+                    <span class="said-rule" title={`output ${clean(output)}`}>
+                      <bdi>{clean(rule)}</bdi>
+                    </span>
                   </div>
                 </li>
               );

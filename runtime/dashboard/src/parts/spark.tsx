@@ -29,7 +29,8 @@ export function draw(canvas: HTMLCanvasElement, values: ArrayLike<number>, zero:
   const range = most - least;
   const last = values.length - 1;
   const x = (n: number) => 1 + (n / Math.max(1, last)) * (width - 4);
-  const y = (value: number) => (range > 0 ? height - 2 - ((value - least) / range) * (height - 5) : height - 2);
+  const y = (value: number) =>
+    range > 0 ? height - 2 - ((value - least) / range) * (height - 5) : height - 2;
   pen.fillStyle = style.color;
   pen.globalAlpha = 0.3;
   pen.fillRect(0, height - 1, width, 1);
@@ -71,7 +72,7 @@ export function Spark({ samples }: { samples: Samples }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const now = tick.value;
   const theme = themed.value;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the samples change in place, once a tick
+  // The samples change in place, once a tick.
   useEffect(() => {
     if (canvas.current !== null) draw(canvas.current, samples.begun(FEWEST), true);
   }, [now, theme]);
