@@ -1,33 +1,51 @@
-//! Graphite's lines: a path, a value, a time.
+//! An event as a line for Carbon: `path value seconds`.
+//!
+//! The path is Riemann's: the labels of the host in reverse, then the words of the service, where a last word of `0.95`
+//! becomes `95`. Carbon makes folders of the path and its front end has a syntax of its own, so ASCII letters, digits and
+//! `- _ : + % @ #` stay, all else becomes `_`, and empty segments are left out.
 
 use std::io::Write;
-use tidegate_event::Event;
+use tidegate_event::{Event, Metric};
 
-/// Appends the line of an event: the host's labels in reverse, then the service with dots for spaces. Whatever a path
-/// cannot hold becomes `_`. An event without a finite metric has no line: then nothing is appended and the answer is no.
+/// Appends the event's line, its path behind `prefix`. An event without a finite metric has no line: then nothing is
+/// appended and the answer is no. One without any name is called `_`.
 pub fn encode_line(to: &mut Vec<u8>, prefix: &str, event: &Event<'_>) -> bool {
     let Some(metric) = event.number().filter(|metric| metric.as_f64().is_finite()) else { return false };
     to.extend_from_slice(prefix.as_bytes());
-    let start = to.len();
+    let path = to.len();
     for label in event.host().unwrap_or_default().rsplit('.') {
-        segment(to, start, label);
+        segment(to, path, label);
     }
-    for word in event.service().unwrap_or_default().split([' ', '.']) {
-        segment(to, start, word);
+    let service = event.service().unwrap_or_default();
+    let (name, quantile) = match service.rsplit_once(" 0.") {
+        Some((name, digits)) if is_digits(digits) => (name, digits),
+        _ => (service, ""),
+    };
+    for word in name.split([' ', '.']) {
+        segment(to, path, word);
     }
-    if to.len() == start {
+    segment(to, path, quantile);
+    if to.len() == path {
         to.push(b'_');
     }
-    // Writing to memory does not fail.
-    let _ = writeln!(to, " {metric} {}", event.time().secs());
+    let seconds = event.time().secs();
+    match metric {
+        Metric::Int(value) => writeln!(to, " {value} {seconds}"),
+        Metric::Float(value) => writeln!(to, " {value:?} {seconds}"),
+    }
+    .expect("memory takes every line");
     true
 }
 
-fn segment(to: &mut Vec<u8>, start: usize, text: &str) {
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn segment(to: &mut Vec<u8>, path: usize, text: &str) {
     if text.is_empty() {
         return;
     }
-    if to.len() > start {
+    if to.len() > path {
         to.push(b'.');
     }
     to.extend(text.chars().map(|c| match c {
@@ -39,36 +57,46 @@ fn segment(to: &mut Vec<u8>, start: usize, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_event::{BatchBuilder, Metric, NewEvent, Timestamp};
+    use tidegate_event::{BatchBuilder, NewEvent, Timestamp};
 
     fn line(host: Option<&str>, service: Option<&str>, metric: Option<Metric>) -> Option<String> {
         let mut builder = BatchBuilder::new();
-        builder.push(&NewEvent {
-            host,
-            service,
-            metric,
-            time: Some(Timestamp(5_900_000)),
-            ..NewEvent::default()
-        });
-        let mut to = Vec::new();
-        encode_line(&mut to, "tg.", &builder.finish().event(0)).then(|| String::from_utf8(to).unwrap())
+        let time = Some(Timestamp(1_700_000_000_999_999));
+        builder.push(&NewEvent { host, service, metric, time, ..NewEvent::default() });
+        let mut to = b"before\n".to_vec();
+        let written = encode_line(&mut to, "tg.", &builder.event(0));
+        let text = String::from_utf8(to).unwrap().strip_prefix("before\n").unwrap().to_owned();
+        assert_eq!(written, !text.is_empty());
+        written.then(|| text.strip_suffix(" 1700000000\n").unwrap().to_owned())
     }
 
     #[test]
-    fn paths_are_the_host_reversed_and_the_service_with_dots() {
-        let line = |host, service| line(host, service, Some(Metric::Float(0.5))).unwrap();
+    fn paths_are_riemanns_and_values_keep_their_kind() {
+        for (host, service, metric, expected) in [
+            (Some("web1.example.com"), Some("api req"), Metric::Int(3), "tg.com.example.web1.api.req 3"),
+            (Some("web1"), Some("latency 0.95"), Metric::Float(0.25), "tg.web1.latency.95 0.25"),
+            (Some("web1"), Some("rel 1.0.95"), Metric::Float(2.0), "tg.web1.rel.1.0.95 2.0"),
+            (None, Some("cpu"), Metric::Int(-1), "tg.cpu -1"),
+            (Some("web1"), None, Metric::Float(1e300), "tg.web1 1e300"),
+        ] {
+            assert_eq!(line(host, service, Some(metric)).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn no_name_can_end_a_line_split_a_field_or_climb_a_folder() {
+        let line = |host, service| line(host, service, Some(Metric::Int(1))).unwrap();
         assert_eq!(
-            line(Some("web1.eu.example"), Some("http get p99")),
-            "tg.example.eu.web1.http.get.p99 0.5 5\n"
+            line(Some("..a\nb 1 1."), Some("disk /../etc\tx [*] é")),
+            "tg.a_b_1_1.disk._._etc_x.___._ 1"
         );
-        assert_eq!(line(Some("a\nb 1 1"), Some("disk /")), "tg.a_b_1_1.disk._ 0.5 5\n");
-        assert_eq!(line(None, Some("..")), "tg._ 0.5 5\n");
+        assert_eq!(line(None, Some("..")), "tg._ 1");
     }
 
     #[test]
-    fn what_is_no_number_has_no_line() {
-        assert_eq!(line(None, Some("a"), None), None);
-        assert_eq!(line(None, Some("a"), Some(Metric::Float(f64::NAN))), None);
-        assert_eq!(line(None, Some("a"), Some(Metric::Int(-3))).unwrap(), "tg.a -3 5\n");
+    fn what_is_no_number_is_no_line() {
+        for metric in [None, Some(Metric::Float(f64::NAN)), Some(Metric::Float(f64::NEG_INFINITY))] {
+            assert_eq!(line(Some("a"), Some("b"), metric), None);
+        }
     }
 }

@@ -1,220 +1,165 @@
-//! Riemann's JSON form of an event, read and written. Read more widely than Riemann does: a time may be a number.
+//! Events as JSON objects, in the shape of Riemann's.
+//!
+//! Written: `host`, `service`, `state`, `description`, `metric`, `tags`, `time`, `ttl` in this order, `null` where there is
+//! nothing, the time as `2013-04-15T18:06:58.000Z`; then the attributes as text. JSON has no word for NaN and the
+//! infinities, so a metric or ttl of that kind is `null`. An attribute that has a field's name is left out, and of two
+//! with one name the last is written, so that no object has a name twice.
+//!
+//! Read: the same, with numbers as times too, which Riemann refuses; see the table in the source of `codec/map.rs`.
 
-use super::Limits;
-use super::value::{self, Value};
+use super::map::{Events, Writer};
+use super::{EventError, Reserved, has_room};
+use serde::Serialize;
+use serde::de::DeserializeSeed;
 use std::io::Write;
 use tidegate_event::{BatchBuilder, Event, Metric, Timestamp};
 
-/// Why events cannot be read, and which: counted from 0 in a list, from 1 in lines.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct JsonError {
-    /// Which event or line.
-    pub at: usize,
-    /// What was expected and found.
-    pub message: String,
-}
+/// Why JSON is not the events it should be.
+pub type JsonError = EventError;
 
-impl JsonError {
-    pub(super) fn new(at: usize, message: impl ToString) -> Self {
-        Self { at, message: message.to_string() }
-    }
-}
-
-/// Reads one event.
-pub fn decode_event(builder: &mut BatchBuilder, text: &str) -> Result<(), JsonError> {
-    let value: Value<'_> = serde_json::from_str(text).map_err(|error| JsonError::new(0, error))?;
-    value::push(builder, &value, &Limits::default()).map_err(|message| JsonError::new(0, message))
-}
-
-/// Reads one event or a list of them: all of them or, after an error, none. Tells how many there were.
-pub fn decode_events(builder: &mut BatchBuilder, bytes: &[u8]) -> Result<usize, JsonError> {
-    let value: Value<'_> = serde_json::from_slice(bytes).map_err(|error| JsonError::new(0, error))?;
-    all_or_none(builder, std::slice::from_ref(&value))
-}
-
-/// Reads one event from each line that is not blank: all of them or, after an error, none.
-pub fn decode_lines(builder: &mut BatchBuilder, bytes: &[u8]) -> Result<usize, JsonError> {
-    let before = builder.len();
-    let read = |builder: &mut BatchBuilder| {
-        for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let at = number + 1;
-            let value: Value<'_> = serde_json::from_slice(line).map_err(|error| JsonError::new(at, error))?;
-            value::push(builder, &value, &Limits::default())
-                .map_err(|message| JsonError::new(at, message))?;
+/// Appends the event of one JSON object.
+pub fn decode_event(builder: &mut BatchBuilder, json: &str) -> Result<(), JsonError> {
+    match decode(builder, json.as_bytes(), |writer, from| writer.deserialize(from)) {
+        Ok(_) => Ok(()),
+        Err((_, error)) => {
+            let message = error.map_or_else(too_long, |error| error.to_string());
+            Err(EventError { at: 0, message })
         }
-        Ok(())
-    };
-    let outcome = read(builder);
-    finish(builder, before, outcome)
+    }
 }
 
-/// Appends events; a list among the values stands for its elements.
-pub(super) fn all_or_none(builder: &mut BatchBuilder, values: &[Value<'_>]) -> Result<usize, JsonError> {
-    let before = builder.len();
-    let events = values.iter().flat_map(|value| match value {
-        Value::List(list) => &list[..],
-        one => std::slice::from_ref(one),
-    });
-    let push = |(at, value)| {
-        value::push(builder, value, &Limits::default()).map_err(|message| JsonError::new(at, message))
-    };
-    let outcome = events.enumerate().try_for_each(push);
-    finish(builder, before, outcome)
+/// Appends the events of one JSON object or of a list of them, all or none. Returns how many there were.
+pub fn decode_events(builder: &mut BatchBuilder, json: &[u8]) -> Result<usize, JsonError> {
+    decode(builder, json, |writer, from| Events(writer).deserialize(from)).map_err(|(at, error)| EventError {
+        at,
+        message: error.map_or_else(too_long, |error| format!("event {at}: {error}")),
+    })
 }
 
-fn finish(
-    builder: &mut BatchBuilder,
-    before: usize,
-    outcome: Result<(), JsonError>,
-) -> Result<usize, JsonError> {
-    if outcome.is_err() {
-        builder.truncate(before);
-    }
-    outcome.map(|()| builder.len() - before)
-}
-
-/// Appends an event in Riemann's form: the standard fields in order, null where absent, then attributes by their names.
-/// A number that JSON cannot say (NaN, the infinities) is null. An attribute that has a standard field's name is left out.
-pub fn encode_event(to: &mut Vec<u8>, event: &Event<'_>) {
-    to.extend_from_slice(b"{\"host\":");
-    text(to, event.host());
-    to.extend_from_slice(b",\"service\":");
-    text(to, event.service());
-    to.extend_from_slice(b",\"state\":");
-    text(to, event.state());
-    to.extend_from_slice(b",\"description\":");
-    text(to, event.description());
-    to.extend_from_slice(b",\"metric\":");
-    match event.number() {
-        Some(Metric::Int(value)) => drop(write!(to, "{value}")),
-        Some(Metric::Float(value)) => float(to, value),
-        None => to.extend_from_slice(b"null"),
-    }
-    to.extend_from_slice(b",\"tags\":");
-    let mut between: &[u8] = b"[";
-    for tag in event.tags() {
-        to.extend_from_slice(between);
-        text(to, Some(tag));
-        between = b",";
-    }
-    to.extend_from_slice(if between == b"[" { b"null" } else { b"]" });
-    to.extend_from_slice(b",\"time\":\"");
-    time(to, event.time());
-    to.extend_from_slice(b"\",\"ttl\":");
-    match event.ttl() {
-        // As it prints in single precision: 0.1 and not 0.10000000149011612.
-        Some(ttl) => float(to, ttl.to_string().parse().unwrap_or_default()),
-        None => to.extend_from_slice(b"null"),
-    }
-    let standard = ["host", "service", "state", "description", "metric", "tags", "time", "ttl"];
-    for (at, (name, value)) in event.attributes().enumerate() {
-        // Later duplicates win.
-        if standard.contains(&name) || event.attributes().skip(at + 1).any(|(later, _)| later == name) {
+/// Appends the events of lines that are a JSON object each, all or none. Blank lines are passed over.
+pub fn decode_lines(builder: &mut BatchBuilder, lines: &[u8]) -> Result<usize, JsonError> {
+    let rows = builder.len();
+    for (i, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        to.push(b',');
-        text(to, Some(name));
-        to.push(b':');
-        text(to, Some(value));
+        let decoded = decode(builder, line, |writer, from| writer.deserialize(from));
+        if let Err((_, error)) = decoded {
+            builder.truncate(rows);
+            let at = i + 1;
+            let message = error.map_or_else(too_long, |error| format!("line {at}: {}", without_line(&error)));
+            return Err(EventError { at, message });
+        }
+    }
+    Ok(builder.len() - rows)
+}
+
+fn too_long() -> String {
+    "a batch has room for 4 GiB, these events do not fit: send fewer".to_owned()
+}
+
+/// The error's words with the column but without the line, which is always the first.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(words) => format!("{words} at column {}", error.column()),
+        None => text,
+    }
+}
+
+/// How many events came before the error, and what it was; without an error there was no room.
+type Failed = (usize, Option<serde_json::Error>);
+
+fn decode<'j>(
+    builder: &mut BatchBuilder,
+    json: &'j [u8],
+    read: impl FnOnce(
+        &mut Writer<'_>,
+        &mut serde_json::Deserializer<serde_json::de::SliceRead<'j>>,
+    ) -> Result<(), serde_json::Error>,
+) -> Result<usize, Failed> {
+    if !has_room(builder, json.len()) {
+        return Err((0, None));
+    }
+    let rows = builder.len();
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let mut writer = Writer::new(builder);
+    let decoded = read(&mut writer, &mut from).and_then(|()| from.end());
+    let events = writer.events();
+    match decoded {
+        Ok(()) => Ok(events),
+        Err(error) => {
+            builder.truncate(rows);
+            Err((events, Some(error)))
+        }
+    }
+}
+
+/// Appends the event as one JSON object.
+pub fn encode_event(to: &mut Vec<u8>, event: &Event<'_>) {
+    let mut separator = "{";
+    for (name, value) in [
+        ("host", event.host()),
+        ("service", event.service()),
+        ("state", event.state()),
+        ("description", event.description()),
+    ] {
+        key(to, &mut separator, name);
+        match value {
+            Some(value) => text(to, value),
+            None => to.extend_from_slice(b"null"),
+        }
+    }
+    key(to, &mut separator, "metric");
+    match event.number() {
+        None => to.extend_from_slice(b"null"),
+        Some(Metric::Int(value)) => value_of(to, &value),
+        // NaN and the infinities become null.
+        Some(Metric::Float(value)) => value_of(to, &value),
+    }
+    key(to, &mut separator, "tags");
+    let mut opening = "[";
+    for tag in event.tags() {
+        to.extend_from_slice(opening.as_bytes());
+        opening = ",";
+        text(to, tag);
+    }
+    to.extend_from_slice(if opening == "[" { b"null" } else { b"]" });
+    key(to, &mut separator, "time");
+    write!(to, "\"{:.3}\"", moment(event.time())).expect("memory takes every event");
+    key(to, &mut separator, "ttl");
+    value_of(to, &event.ttl());
+    let mut attributes = event.attribute_bytes();
+    while let Some((name, value)) = attributes.next() {
+        if Reserved::of(name).is_some() || attributes.clone().any(|(later, _)| later == name) {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) {
+            key(to, &mut separator, name);
+            text(to, value);
+        }
     }
     to.push(b'}');
 }
 
-fn text(to: &mut Vec<u8>, text: Option<&str>) {
-    // Writing text or null to memory does not fail.
-    let _ = serde_json::to_writer(to, &text);
+fn key(to: &mut Vec<u8>, separator: &mut &str, name: &str) {
+    to.extend_from_slice(separator.as_bytes());
+    *separator = ",";
+    text(to, name);
+    to.push(b':');
 }
 
-fn float(to: &mut Vec<u8>, value: f64) {
-    let _ = serde_json::to_writer(to, &value);
+fn text(to: &mut Vec<u8>, text: &str) {
+    value_of(to, text);
 }
 
-/// ISO 8601 in UTC with milliseconds, as `2013-04-15T18:06:58.000Z`; moments that no calendar has are its ends.
-fn time(to: &mut Vec<u8>, at: Timestamp) {
-    let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or(match at.0 < 0 {
-        true => jiff::Timestamp::MIN,
-        false => jiff::Timestamp::MAX,
-    });
-    let _ = write!(to, "{}", at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"));
+fn value_of(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(to, value).expect("numbers and text can be written to memory");
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tidegate_event::Batch;
-
-    fn read(json: &str) -> Batch {
-        let mut builder = BatchBuilder::new();
-        decode_events(&mut builder, json.as_bytes()).unwrap();
-        builder.finish()
-    }
-
-    fn write(batch: &Batch) -> String {
-        let mut to = Vec::new();
-        encode_event(&mut to, &batch.event(0));
-        String::from_utf8(to).unwrap()
-    }
-
-    #[test]
-    fn riemanns_form_reads_and_writes_back() {
-        let json = r#"{"host":"a","service":"b \"c\"","state":"ok","description":null,"metric":1.5,"tags":["x","y"],"time":"2013-04-15T18:06:58.123Z","ttl":0.1,"rack":"7"}"#;
-        assert_eq!(write(&read(json)), json);
-        assert_eq!(
-            write(&read(r#"{"time": 1366049218, "metric": 3}"#)),
-            r#"{"host":null,"service":null,"state":null,"description":null,"metric":3,"tags":null,"time":"2013-04-15T18:06:58.000Z","ttl":null}"#
-        );
-    }
-
-    #[test]
-    fn attributes_become_text_and_a_group_of_them_is_spread() {
-        let batch = read(
-            r#"{"n": 5, "f": 1.5, "yes": true, "gone": null, "attributes": {"team": "core"}, "time": 1.5}"#,
-        );
-        let event = batch.event(0);
-        let all: Vec<_> = event.attributes().collect();
-        assert_eq!(all, [("n", "5"), ("f", "1.5"), ("yes", "true"), ("team", "core")]);
-        assert_eq!(event.time(), Timestamp(1_500_000));
-    }
-
-    #[test]
-    fn what_json_cannot_say_is_null_and_names_are_not_written_twice() {
-        let mut builder = BatchBuilder::new();
-        builder.push(&tidegate_event::NewEvent {
-            metric: Some(Metric::Float(f64::NAN)),
-            time: Some(Timestamp(i64::MAX)),
-            attributes: &[("host", "no"), ("a", "1"), ("a", "2")],
-            ..Default::default()
-        });
-        let json = write(&builder.finish());
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((&value["metric"], &value["host"]), (&serde_json::Value::Null, &serde_json::Value::Null));
-        assert!(json.matches("\"a\"").count() == 1 && value["a"] == "2", "{json}");
-    }
-
-    #[test]
-    fn mistakes_name_the_event_and_the_field_and_keep_nothing() {
-        let error = |json: &str| {
-            let mut builder = BatchBuilder::new();
-            let error = decode_events(&mut builder, json.as_bytes()).unwrap_err();
-            assert!(builder.is_empty());
-            format!("{}: {error}", error.at)
-        };
-        assert_eq!(error(r#"[{}, {"metric": "x"}]"#), "1: metric: a number was expected, found \"x\"");
-        assert_eq!(
-            error(r#"[{"time": "noon"}]"#),
-            "0: time: ISO 8601 or a number of seconds was expected, found \"noon\""
-        );
-        assert_eq!(error(r#"{"x": [1]}"#), "0: x: text, a number, true or false was expected, found a list");
-        assert_eq!(error("7"), "0: an event as a map of fields was expected, found 7");
-        assert!(error("{\"host\": ").starts_with("0: EOF while parsing"));
-        assert!(error(&"[".repeat(100_000)).contains("recursion limit"));
-        let mut builder = BatchBuilder::new();
-        let error = decode_lines(&mut builder, b"{}\n\n{\"ttl\": true}\n").unwrap_err();
-        assert_eq!((error.at, builder.len()), (3, 0));
-        assert_eq!(decode_lines(&mut builder, b"{}\n \n{\"host\": \"a\"}"), Ok(2));
-    }
+/// The moment to the millisecond, rounded down. Moments beyond the year 9999 are written as its last.
+fn moment(time: Timestamp) -> jiff::Timestamp {
+    let edge = if time.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    jiff::Timestamp::from_millisecond(time.0.div_euclid(1000)).unwrap_or(edge)
 }
