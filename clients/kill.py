@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Kills a server at random moments under load, and checks that nothing it acked is lost.
 
-    clients/kill.py --binary target/release/tidegate --rules FOLDER --cycles 200 --seed 1
+    clients/kill.py --binary target/release/tidegate --cycles 200 --seed 1
 
 A process of its own sends unique events and keeps the ledger of what was acked. The server is killed with `kill -9` after
 50 to 1500 ms, started again on the same data, and must be ready without anybody's help; then every acked event must be in
-its index. A rule that counts is deployed once, before the first kill: its count must go on as if nothing had happened."""
+its index. A rule with a memory is deployed once, before the first kill: it must remember all of its events, in order."""
 
 import argparse
 import multiprocessing
 import random
 import tempfile
 import time
-from pathlib import Path
 
-from tidegate import Connection, Failed, Server, arguments, event, expect, frame, main, until
+from tidegate import Connection, Failed, Server, Workshop, arguments, digest, event, expect, frame, main, until
 
 # Events of one host, so that the acked ones can be asked for in pieces.
 GROUP = 2_000
@@ -59,17 +58,18 @@ def missing(server, acked):
 
 
 def turn(server, number):
-    """One more event for the rule that counts, acked; then the count must be right."""
+    """One more event for the rule with a memory, acked; then its digest must be that of all turns so far."""
     connection = Connection(server.tcp)
     connection.send(frame([event("turns", "turn", number)]))
     expect(connection.answer() is None, "the server refused an event")
     connection.close()
+    right = digest(range(1, number + 1))
 
-    def counted():
-        found = server.query('host = "turns" and service = "turn count"')
-        return found and found[0]["metric"] == number
+    def remembered():
+        found = server.query('host = "turns" and service = "turn digest"')
+        return found and found[0]["metric"] == right
     try:
-        until(10, f"the rule to count to {number}", counted)
+        until(10, f"the digest of {number} turns, {right}", remembered)
     except Failed as failure:
         found = server.query('host = "turns"')
         raise Failed(f"{failure}; the index has {found}, the rule is {server.rule('turns')}") from None
@@ -93,14 +93,13 @@ def work():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=int, default=5_000, help="events a second")
     options = parser.parse_args()
-    expect(options.rules, "--rules: the folder with the modules of the example rules was expected")
     chance = random.Random(options.seed)
     orders, ledger = multiprocessing.Pipe()
     sender = multiprocessing.Process(target=load, args=(ledger, options.rate), daemon=True)
     sender.start()
     ready, acked, checked = [], [], 0
     with tempfile.TemporaryDirectory(prefix="tidegate-kill-") as folder, Server(options.binary, folder) as server:
-        server.deploy(Path(options.rules) / "event_count.wasm", "turns", query='service = "turn"')
+        server.deploy(Workshop(options.binary, folder).ours("digest"), "turns")
         turn(server, 1)
         for number in range(1, options.cycles + 1):
             lived = chance.uniform(0.05, 1.5)
@@ -121,7 +120,7 @@ def work():
     sender.join(10)
     expect(len(acked) > 0, "no event was acked: nothing was tested")
     ready.sort()
-    print(f"{options.cycles} cycles, {len(acked)} events acked, 0 lost; the rule counted to {options.cycles + 1}; "
+    print(f"{options.cycles} cycles, {len(acked)} events acked, 0 lost; the rule remembers its {options.cycles + 1} events; "
           f"ready again in {ready[len(ready) // 2] * 1000:.0f} ms (median), {ready[-1] * 1000:.0f} ms (longest)")
 
 

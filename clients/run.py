@@ -159,10 +159,10 @@ client.on("connect", () => {
 
 
 @contextlib.contextmanager
-def collectd(server, protocol, folder):
+def collectd(server, protocol, folder, listener="riemann tcp"):
     """A collectd that reports this machine's load and memory every second."""
     daemon = program("collectd", "collectd-core")
-    host, port = server.tcp if protocol == "TCP" else server.udp
+    host, port = server.address(listener)
     config = Path(folder) / "collectd.conf"
     config.write_text(f"""
 Hostname "collected"
@@ -205,7 +205,7 @@ LoadPlugin write_riemann
 
 def collectd_write_riemann(server):
     for protocol in ("TCP", "UDP"):
-        with tempfile.TemporaryDirectory() as folder, collectd(server, protocol, folder):
+        with tempfile.TemporaryDirectory() as folder, collectd(server, protocol, folder, f"riemann {protocol.lower()}"):
             query = 'host = "collected" and tagged "from-collectd" and service =~ "load%"'
             try:
                 events = until(20, f"collectd over {protocol}", lambda: len(found := server.query(query)) >= 3 and found)

@@ -195,7 +195,6 @@ class Server:
 def arguments(parser):
     """What every driver is told."""
     parser.add_argument("--binary", "--server-binary", required=True, help="the tidegate program")
-    parser.add_argument("--rules", help="the folder of the example rules' modules, as `cargo xtask rules` builds them")
     return parser
 
 
@@ -213,6 +212,33 @@ def run(command, seconds=60, **more):
         raise Failed(f"{' '.join(command)}: not done within {seconds} s") from None
     expect(done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+class Workshop:
+    """Writes and builds rules as an author would: `tidegate new`, a source, `tidegate build`."""
+
+    def __init__(self, binary, folder):
+        self.binary = str(Path(binary).resolve())
+        self.folder = Path(folder)
+        # The SDK is compiled once for all of them.
+        self.environment = os.environ | {"CARGO_TARGET_DIR": str(self.folder / "target")}
+
+    def new(self, name):
+        """A rule as `tidegate new` makes it; its folder."""
+        run([self.binary, "new", name], 120, cwd=self.folder, env=self.environment)
+        return self.folder / name
+
+    def build(self, name):
+        """The module of a rule's folder."""
+        module = self.folder / f"{name}.wasm"
+        run([self.binary, "build", self.folder / name, "--out", module], 600, cwd=self.folder, env=self.environment)
+        return module
+
+    def ours(self, name):
+        """The module of one of the rules in `clients/rules`."""
+        source = Path(__file__).resolve().parent / "rules" / f"{name}.rs"
+        (self.new(name) / "src/lib.rs").write_text(source.read_text())
+        return self.build(name)
 
 
 # Riemann's messages, as far as the drivers speak them.
@@ -241,6 +267,14 @@ def frame(events):
     """A message of encoded events with its length in front."""
     message = b"".join(field(6, event) for event in events)
     return struct.pack(">I", len(message)) + message
+
+
+def digest(numbers):
+    """What the rule in `rules/digest.rs` makes of these metrics, one after the other."""
+    value = 0
+    for number in numbers:
+        value = (value * 31 + int(number)) & (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
 
 
 class Connection:

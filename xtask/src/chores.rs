@@ -237,9 +237,8 @@ fn clients(workspace: &Workspace) -> Result<()> {
 /// A driver of `clients/` against a real server.
 fn client(workspace: &Workspace, script: &str, arguments: &[&str]) -> Result<()> {
     let tidegate = workspace.build_program("release")?;
-    workspace.build_rules()?;
     let mut driver = command("python3", &[&format!("clients/{script}")]);
-    driver.arg("--binary").arg(&tidegate).arg("--rules").arg(rules_folder(workspace)).args(arguments);
+    driver.arg("--binary").arg(&tidegate).args(arguments);
     start(driver)
 }
 
