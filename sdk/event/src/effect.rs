@@ -195,6 +195,22 @@ impl Reply {
         self.open = None;
     }
 
+    /// Writes the last effect's fixed part anew; its overrides stay. Without an effect it does nothing.
+    pub fn amend(&mut self, record: &Record) {
+        let Some(last) = self.records.last_mut() else { return };
+        let overrides = [last[28], last[29], last[30], last[31]];
+        *last = record.write();
+        last[28..32].copy_from_slice(&overrides);
+    }
+
+    /// Takes back the last effect and its overrides.
+    pub fn take_back(&mut self) {
+        self.records.pop();
+        if let Some(at) = self.open.take() {
+            self.bytes.truncate(at);
+        }
+    }
+
     /// Adds an override to the last effect. Without an effect, or beyond 65,535 of them, it does nothing.
     pub fn push_override(&mut self, field: Field, remove: bool, key: &[u8], value: &[u8]) {
         let Some(record) = self.records.last_mut() else { return };
@@ -429,6 +445,23 @@ mod tests {
         );
         assert_eq!(effects[0].record, Record { overrides: 1, ..record() });
         assert_eq!(effects[1].overrides().count(), 0);
+    }
+
+    #[test]
+    fn the_last_effect_can_be_amended_and_taken_back() {
+        let mut reply = Reply::default();
+        reply.push(&record());
+        reply.push_override(Field::State, false, b"", b"ok");
+        reply.amend(&Record { metric: Spot::Clear, ..record() });
+        let before = reply.clone();
+        reply.push(&record());
+        reply.push_override(Field::Host, false, b"", b"web1");
+        reply.take_back();
+        assert_eq!(reply.record_bytes(), before.record_bytes());
+        assert_eq!(reply.string_bytes(), before.string_bytes());
+        let effects: Vec<_> = reply.read().effects().map(Result::unwrap).collect();
+        assert_eq!(effects[0].record, Record { metric: Spot::Clear, overrides: 1, ..record() });
+        assert_eq!(effects[0].overrides().collect::<Vec<_>>(), [Override::Text(Field::State, "ok")]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! - An **effect** is what a rule asked for: [`Reply`] carries the effects of one call, [`ReplyRef`] reads them back.
 //! - The **ABI** is the handful of names and numbers in [`abi`] by which a host and a module find each other.
 //!
-//! Not here: clocks, input and output, allocation policy, serde. The crate has no dependencies and builds for wasm and
-//! native alike; golden files in `tests/golden` hold every version of the layout to its word.
+//! Not here: clocks, input and output, allocation policy. The crate has no dependencies (serde only where it is asked for)
+//! and builds for wasm and native alike; golden files in `tests/golden` hold every version of the layout to its word.
 
 pub mod abi;
 mod batch;
@@ -14,6 +14,8 @@ mod effect;
 mod event;
 mod field;
 mod hash;
+#[cfg(feature = "serde")]
+mod saved;
 mod setting;
 mod state;
 mod time;

@@ -1,0 +1,156 @@
+//! What is said when a rule is deployed: typed, documented, checked before anything starts.
+//!
+//! `#[derive(Params)]` describes a struct to the host, which checks what it is given, fills in defaults and hands the values
+//! over in the order of the fields. Here they are read back.
+
+use crate::out::Output;
+use tidegate_event::{Setting, Span};
+
+pub use tidegate_event::Settings;
+
+/// The parameters of a rule. Derive it for a struct with named fields:
+///
+/// | field | a value looks like |
+/// |---|---|
+/// | `f64` | `250`, `0.5` |
+/// | `i64`, `u32` and the other whole numbers | `3` |
+/// | `bool` | `true` |
+/// | `String` | any text |
+/// | `Span` | `90s`, `5m`, `250ms` |
+/// | `Output` | the name of an output of the node |
+/// | `Option<…>` of any of these but `Output` | may be left out |
+///
+/// A field's documentation is what people read who deploy the rule. `#[param(default = …)]` gives the value it has when
+/// none is given.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+///
+/// #[derive(Params)]
+/// pub struct Limits {
+///     /// A p99 above this many milliseconds is critical.
+///     limit_ms: f64,
+///     /// How long a window is.
+///     #[param(default = "5s")]
+///     every: Span,
+///     /// Receives every p99.
+///     board: Output,
+/// }
+///
+/// assert!(Limits::SCHEMA.starts_with(r#"[{"name":"limit_ms","kind":"number","doc":"A p99 above"#));
+/// ```
+pub trait Params: Sized + Send + 'static {
+    /// The parameters as they stand in the manifest, in JSON.
+    const SCHEMA: &'static str;
+
+    /// Takes one value for each parameter, in order. The error is for whoever deploys the rule.
+    fn read(settings: &mut Settings<'_>) -> Result<Self, String>;
+}
+
+/// A rule without parameters.
+impl Params for () {
+    const SCHEMA: &'static str = "[]";
+
+    fn read(_: &mut Settings<'_>) -> Result<Self, String> {
+        Ok(())
+    }
+}
+
+/// A type that a parameter can have.
+#[diagnostic::on_unimplemented(
+    message = "a parameter cannot be a `{Self}`",
+    label = "f64, a whole number, bool, String, Span, Output, or an Option of one of them"
+)]
+pub trait Value: Sized {
+    /// What is expected, in words.
+    const EXPECTED: &'static str;
+
+    /// The value of a setting, if it is of that type.
+    fn take(setting: Setting<'_>) -> Option<Self>;
+}
+
+impl Value for f64 {
+    const EXPECTED: &'static str = "a number";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        match setting {
+            Setting::Number(value) => Some(value),
+            Setting::Integer(value) => Some(value as f64),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! whole {
+    ($($kind:ident: $expected:literal),*) => { $(
+        impl Value for $kind {
+            const EXPECTED: &'static str = $expected;
+
+            fn take(setting: Setting<'_>) -> Option<Self> {
+                match setting {
+                    Setting::Integer(value) => value.try_into().ok(),
+                    _ => None,
+                }
+            }
+        }
+    )* };
+}
+
+whole! {
+    i64: "a whole number",
+    i32: "a whole number of 32 bits",
+    u64: "a whole number, not negative",
+    u32: "a whole number from 0 to 4294967295",
+    u16: "a whole number from 0 to 65535",
+    u8: "a whole number from 0 to 255"
+}
+
+impl Value for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        if let Setting::Flag(value) = setting { Some(value) } else { None }
+    }
+}
+
+impl Value for String {
+    const EXPECTED: &'static str = "text";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        if let Setting::Text(value) = setting { Some(value.to_owned()) } else { None }
+    }
+}
+
+impl Value for Span {
+    const EXPECTED: &'static str = "a length of time";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        if let Setting::Span(value) = setting { Some(value) } else { None }
+    }
+}
+
+impl Value for Output {
+    const EXPECTED: &'static str = "an output";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        if let Setting::Output(value) = setting { Some(Self(value)) } else { None }
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        match setting {
+            Setting::Absent => Some(None),
+            setting => T::take(setting).map(Some),
+        }
+    }
+}
+
+/// The next setting as the value of a parameter. For the code that `#[derive(Params)]` writes.
+pub fn value<T: Value>(settings: &mut Settings<'_>, name: &str) -> Result<T, String> {
+    let setting = settings.next().ok_or_else(|| format!("parameter {name}: no value was handed over"))?;
+    T::take(setting)
+        .ok_or_else(|| format!("parameter {name}: {} was expected, found {setting:?}", T::EXPECTED))
+}

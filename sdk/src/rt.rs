@@ -1,0 +1,258 @@
+//! What runs a rule: bytes in, its moments in order, bytes out. The same code natively and in wasm.
+//!
+//! [`Runner`] holds the whole state of a guest in a value. The exports of a module call one through `sys.rs`; tests and
+//! benches have their own. A call goes like this:
+//!
+//! 1. **Time first.** Wakes due by the batch's time fire in the order of their moments, ties by slot. During a wake time
+//!    stands at its moment. A wake may ask for another; what it asks for in the past is due at once. A key is woken at
+//!    most [`WAKES_PER_CALL`] times in a call; what is left comes first in the next.
+//! 2. **Then the rows, in order.** A leaving row says goodbye and ends its key. Any other reaches its key, which is made
+//!    when it has no state. Rows of one key that stand together go in together.
+//! 3. **Then the reply is closed**: the next wake, and how many keys there are.
+
+pub use crate::streams::{SLOT_GAP, WAKES_MAX, WAKES_PER_CALL};
+
+use crate::out::{Level, Out};
+use crate::params::Params;
+use crate::rule::{Rule, Run};
+use crate::streams::Streams;
+use crate::sys;
+use core::fmt;
+use tidegate_event::abi::{Moment, NO_ROW};
+use tidegate_event::{
+    Action, Base, BatchError, BatchRef, Field, Record, Reply, Settings, Spot, Timestamp,
+};
+
+/// A call keeps so many lines of its rule.
+pub const NOTES_MAX: u32 = 64;
+
+/// A rule's manifest, as the footer of `#[rule]` writes it.
+pub trait RuleManifest {
+    /// JSON, as in the module's `tidegate.manifest` section.
+    const MANIFEST: &'static str;
+}
+
+/// Why a call was not carried out: the host did not keep the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Refused {
+    /// The bytes are not a batch.
+    Batch(BatchError),
+    /// A row is for a deployed rule that was never bound.
+    Binding { row: u32, binding: u32 },
+    /// A row's slot lies far beyond all slots in use.
+    Slot { row: u32, slot: u32 },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(error) => error.fmt(f),
+            Self::Binding { row, binding } => {
+                write!(f, "row {row} is for binding {binding}, which was never bound")
+            }
+            Self::Slot { row, slot } => {
+                write!(f, "row {row} has slot {slot}: slots are dense, this one is far beyond those in use")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// A guest: the rule, its deployments, and what all their keys remember.
+#[derive(Debug)]
+pub struct Runner<R: Rule> {
+    bound: Vec<(u32, R::Params)>,
+    streams: Streams<R>,
+    waiting: Vec<u32>,
+    notes: u32,
+}
+
+impl<R: Rule> Default for Runner<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R: Rule> Runner<R> {
+    /// A guest that serves no deployment yet.
+    pub const fn new() -> Self {
+        Self { bound: Vec::new(), streams: Streams::new(), waiting: Vec::new(), notes: 0 }
+    }
+
+    /// Takes the settings of a deployed rule, new ones if it has some already; its keys stay as they are.
+    pub fn bind(&mut self, binding: u32, settings: &[u8]) -> Result<(), String> {
+        let mut values = Settings::new(settings);
+        let params = R::Params::read(&mut values)?;
+        if values.next().is_some() {
+            return Err("more settings were handed over than the rule has parameters".to_owned());
+        }
+        match self.bound.iter_mut().find(|(other, _)| *other == binding) {
+            Some((_, old)) => *old = params,
+            None => self.bound.push((binding, params)),
+        }
+        Ok(())
+    }
+
+    /// Forgets a deployed rule and all that its keys remember.
+    pub fn unbind(&mut self, binding: u32) {
+        self.bound.retain(|(other, _)| *other != binding);
+        self.streams.end_all(binding);
+    }
+
+    /// What the key with a slot remembers, if it has state.
+    pub fn state(&mut self, slot: u32) -> Option<&R> {
+        self.streams.find(slot).map(|key| &key.state)
+    }
+
+    /// Handles one batch and fills the reply. Panics when the block is not one, since whoever calls this wrote it.
+    pub fn call(&mut self, block: &[u8], reply: &mut Reply) {
+        if let Err(refused) = self.try_call(block, reply) {
+            panic!("the block handed to a rule is not one: {refused}");
+        }
+    }
+
+    /// Handles one batch and fills the reply. After an error nothing of the reply counts.
+    pub fn try_call(&mut self, block: &[u8], reply: &mut Reply) -> Result<(), Refused> {
+        reply.clear();
+        let batch = BatchRef::parse(block).map_err(Refused::Batch)?;
+        self.streams.begin();
+        self.notes = 0;
+        self.wake(batch.header.now, reply);
+        self.rows(&batch, reply)?;
+        sys::mark(NO_ROW, Moment::Idle);
+        reply.row = NO_ROW;
+        reply.next_wake = self.streams.next_wake();
+        reply.keys = self.streams.live();
+        Ok(())
+    }
+
+    fn wake(&mut self, now: Timestamp, reply: &mut Reply) {
+        while let Some((at, slot)) = self.streams.next_due(now, &mut self.waiting) {
+            let Some(key) = self.streams.find(slot) else { continue };
+            let Some(params) = params(&self.bound, key.binding) else { continue };
+            sys::mark(NO_ROW, Moment::Wake);
+            let mut out =
+                Out::new(reply, &mut key.pending, &mut self.notes, now, at, Base::Slot(slot));
+            key.state.on_wake(params, &mut out);
+            self.streams.woken(slot);
+        }
+        if let Some(slot) = self.waiting.first() {
+            tell_of_waiting(reply, *slot, now);
+        }
+        while let Some(slot) = self.waiting.pop() {
+            self.streams.settle(slot, Timestamp::NEVER);
+        }
+    }
+
+    fn rows(&mut self, batch: &BatchRef<'_>, reply: &mut Reply) -> Result<(), Refused> {
+        let now = batch.header.now;
+        let count = batch.len() as u32;
+        let mut row = 0;
+        while row < count {
+            let Some(event) = batch.event(row as usize) else { break };
+            let (slot, binding) = (event.slot(), event.binding());
+            let params = params(&self.bound, binding).ok_or(Refused::Binding { row, binding })?;
+            let leaving = event.is_leaving();
+            let moment = if leaving { Moment::Expire } else { Moment::Event };
+            sys::mark(row, moment);
+            reply.row = row;
+            if self.streams.find(slot).is_none_or(|key| key.binding != binding) {
+                if !self.streams.accepts(slot) {
+                    return Err(Refused::Slot { row, slot });
+                }
+                self.streams.start(slot, binding, R::first_seen(&event, params));
+            }
+            let before = self.streams.earliest(slot);
+            let Some(key) = self.streams.find(slot) else { break };
+            let mut out =
+                Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));
+            if leaving {
+                out.about(row, &event);
+                key.state.on_expire(&event, params, &mut out);
+                self.streams.end(slot);
+                row += 1;
+                continue;
+            }
+            let end = run_end(batch, row, count, slot, binding);
+            key.state.on_batch(Run::new(*batch, row, end), params, &mut out);
+            self.streams.settle(slot, before);
+            row = end;
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn params<P>(bound: &[(u32, P)], binding: u32) -> Option<&P> {
+    bound.iter().find(|(other, _)| *other == binding).map(|(_, params)| params)
+}
+
+/// The first row after `row` that is not of the same key, or says goodbye.
+#[inline]
+fn run_end(batch: &BatchRef<'_>, row: u32, count: u32, slot: u32, binding: u32) -> u32 {
+    let mut end = row + 1;
+    while end < count
+        && batch.event(end as usize).is_some_and(|event| {
+            event.slot() == slot && event.binding() == binding && !event.is_leaving()
+        })
+    {
+        end += 1;
+    }
+    end
+}
+
+/// A line in the rule's log: a key has been woken as often as one call allows.
+fn tell_of_waiting(reply: &mut Reply, slot: u32, now: Timestamp) {
+    reply.push(&Record {
+        base: Base::Slot(slot),
+        action: Action::Log,
+        metric: Spot::Keep,
+        time: now,
+        target: Level::Warning as u32,
+        overrides: 0,
+    });
+    reply.push_text(Field::Description, |to| {
+        let text = format!(
+            "woken {WAKES_PER_CALL} times in one call, the rest wait for the next: does on_wake ask for ever more moments?"
+        );
+        to.extend_from_slice(text.as_bytes());
+    });
+}
+
+/// Length of the parts together. For the footer of `#[rule]`.
+pub const fn len(parts: &[&str]) -> usize {
+    let (mut total, mut part) = (0, 0);
+    while part < parts.len() {
+        total += parts[part].len();
+        part += 1;
+    }
+    total
+}
+
+/// The parts as one, which has `N` bytes. For the footer of `#[rule]`.
+pub const fn join<const N: usize>(parts: &[&str]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let from = parts[part].as_bytes();
+        let mut i = 0;
+        while i < from.len() {
+            bytes[at] = from[i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    bytes
+}
+
+/// The bytes as text. For the footer of `#[rule]`.
+pub const fn text(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("a manifest is text"),
+    }
+}

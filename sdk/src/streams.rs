@@ -1,0 +1,292 @@
+//! What every key remembers, by its slot, and the moments that it has asked for.
+//!
+//! A slot is a small dense number that the host gives to a key, so finding a key's state is one array access.
+//!
+//! Wakes fire in the order of their moments, ties by slot. Each key has its own short sorted list; only its earliest
+//! moment stands in the heap of the whole guest. When the earliest changes, the old entry stays behind and is passed over
+//! later: it names a moment that its key no longer waits for first.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use tidegate_event::Timestamp;
+
+/// A key waits for at most so many moments.
+pub const WAKES_MAX: usize = 16;
+/// A key is woken at most so often in one call; the rest follow in the next.
+pub const WAKES_PER_CALL: u32 = 1_000;
+/// A slot lies at most so far beyond those in use: the host promises dense numbers.
+pub const SLOT_GAP: usize = 65_536;
+/// The heap holds so many entries more than four for each key before it is tidied.
+const HEAP_SLACK: usize = 1_024;
+
+/// The moments that a key waits for.
+#[derive(Debug)]
+pub struct Pending {
+    first: Timestamp,
+    /// Later than `first`, in order.
+    rest: Vec<Timestamp>,
+    /// No moment earlier than this can be asked for: in a wake, the moment of the wake.
+    floor: Timestamp,
+    call: u64,
+    fired: u32,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            first: Timestamp::NEVER,
+            rest: Vec::new(),
+            floor: Timestamp(i64::MIN),
+            call: 0,
+            fired: 0,
+        }
+    }
+}
+
+impl Pending {
+    /// Adds a moment.
+    #[inline]
+    pub fn ask(&mut self, at: Timestamp) {
+        let at = at.max(self.floor);
+        // The usual case: every event of a window asks for the window's end.
+        if at != self.first && at != Timestamp::NEVER {
+            self.insert(at);
+        }
+    }
+
+    fn insert(&mut self, at: Timestamp) {
+        if at < self.first {
+            if self.first != Timestamp::NEVER {
+                self.rest.insert(0, self.first);
+            }
+            self.first = at;
+        } else if let Err(place) = self.rest.binary_search(&at) {
+            self.rest.insert(place, at);
+        }
+        if self.rest.len() >= WAKES_MAX {
+            // The two latest become one, the later.
+            self.rest.remove(self.rest.len() - 2);
+        }
+    }
+
+    fn take_first(&mut self) {
+        self.first = if self.rest.is_empty() { Timestamp::NEVER } else { self.rest.remove(0) };
+    }
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key<S> {
+    /// Which deployed rule it is for.
+    pub binding: u32,
+    /// What it waits for.
+    pub pending: Pending,
+    /// What it remembers.
+    pub state: S,
+}
+
+/// All keys of a guest.
+#[derive(Debug)]
+pub struct Streams<S> {
+    slots: Vec<Option<Key<S>>>,
+    live: u32,
+    due: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    call: u64,
+}
+
+impl<S> Streams<S> {
+    /// No keys.
+    pub const fn new() -> Self {
+        Self { slots: Vec::new(), live: 0, due: BinaryHeap::new(), call: 0 }
+    }
+
+    /// How many keys have state.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Begins a call: the count of wakes starts anew.
+    pub fn begin(&mut self) {
+        self.call += 1;
+    }
+
+    /// The key with a slot, if it has state.
+    #[inline]
+    pub fn find(&mut self, slot: u32) -> Option<&mut Key<S>> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Whether a slot is one that the host may use.
+    pub fn accepts(&self, slot: u32) -> bool {
+        (slot as usize) < self.slots.len() + SLOT_GAP
+    }
+
+    /// Gives a slot its state.
+    pub fn start(&mut self, slot: u32, binding: u32, state: S) {
+        let at = slot as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        let before = self.slots[at].replace(Key { binding, pending: Pending::default(), state });
+        self.live += u32::from(before.is_none());
+    }
+
+    /// Forgets a key and its wakes.
+    pub fn end(&mut self, slot: u32) {
+        if let Some(key) = self.slots.get_mut(slot as usize) {
+            self.live -= u32::from(key.take().is_some());
+        }
+    }
+
+    /// Forgets all keys of a deployed rule.
+    pub fn end_all(&mut self, binding: u32) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(|key| key.binding == binding) {
+                *slot = None;
+                self.live -= 1;
+            }
+        }
+    }
+
+    /// The earliest moment that a key waits for, as [`settle`](Self::settle) wants it back.
+    #[inline]
+    pub fn earliest(&self, slot: u32) -> Timestamp {
+        match self.slots.get(slot as usize) {
+            Some(Some(key)) => key.pending.first,
+            _ => Timestamp::NEVER,
+        }
+    }
+
+    /// Notes that a key's earliest moment may have changed since it was `before`.
+    #[inline]
+    pub fn settle(&mut self, slot: u32, before: Timestamp) {
+        let first = self.earliest(slot);
+        if first != before && first != Timestamp::NEVER {
+            self.due.push(Reverse((first, slot)));
+            if self.due.len() > 4 * self.live as usize + HEAP_SLACK {
+                self.tidy();
+            }
+        }
+    }
+
+    /// Drops entries that no key waits for any more: a rule may keep asking for ever earlier moments.
+    fn tidy(&mut self) {
+        self.due.clear();
+        for (slot, key) in self.slots.iter().enumerate() {
+            if let Some(key) = key.as_ref().filter(|key| key.pending.first != Timestamp::NEVER) {
+                self.due.push(Reverse((key.pending.first, slot as u32)));
+            }
+        }
+    }
+
+    /// Takes the next wake that is due, if any: its moment and its key. A key that has been woken too often in this
+    /// call waits for the next one and is put into `waiting`.
+    pub fn next_due(&mut self, now: Timestamp, waiting: &mut Vec<u32>) -> Option<(Timestamp, u32)> {
+        loop {
+            let &Reverse((at, slot)) = self.due.peek()?;
+            if at > now {
+                return None;
+            }
+            self.due.pop();
+            let call = self.call;
+            let Some(key) = self.find(slot).filter(|key| key.pending.first == at) else { continue };
+            let pending = &mut key.pending;
+            if pending.call != call {
+                (pending.call, pending.fired) = (call, 0);
+            }
+            if pending.fired >= WAKES_PER_CALL {
+                waiting.push(slot);
+                continue;
+            }
+            pending.fired += 1;
+            pending.take_first();
+            pending.floor = at;
+            return Some((at, slot));
+        }
+    }
+
+    /// Ends a wake of a key: its next moment is noted.
+    pub fn woken(&mut self, slot: u32) {
+        if let Some(key) = self.find(slot) {
+            key.pending.floor = Timestamp(i64::MIN);
+        }
+        self.settle(slot, Timestamp::NEVER);
+    }
+
+    /// The earliest moment that any key waits for.
+    pub fn next_wake(&mut self) -> Timestamp {
+        while let Some(&Reverse((at, slot))) = self.due.peek() {
+            if self.earliest(slot) == at {
+                return at;
+            }
+            self.due.pop();
+        }
+        Timestamp::NEVER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(asked: &[i64]) -> Vec<i64> {
+        let mut pending = Pending::default();
+        asked.iter().for_each(|at| pending.ask(Timestamp(*at)));
+        std::iter::from_fn(|| {
+            let first = pending.first;
+            pending.take_first();
+            (first != Timestamp::NEVER).then_some(first.0)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_key_waits_for_each_moment_once_and_in_order() {
+        assert_eq!(moments(&[5, 5, 3, 9, 5, 3, i64::MAX]), [3, 5, 9]);
+    }
+
+    #[test]
+    fn a_seventeenth_moment_joins_the_latest() {
+        let asked: Vec<i64> = (1..=20).collect();
+        let mut kept: Vec<i64> = (1..=15).collect();
+        kept.push(20);
+        assert_eq!(moments(&asked), kept);
+        let mut early: Vec<i64> = (10..26).collect();
+        early.push(1);
+        assert_eq!(moments(&early)[..3], [1, 10, 11]);
+        assert_eq!(moments(&early).last(), Some(&25));
+    }
+
+    #[test]
+    fn wakes_fire_by_moment_then_slot_and_not_after_the_end_of_their_key() {
+        let mut streams = Streams::new();
+        for (slot, asked) in [(0, 7), (1, 3), (2, 3), (3, 1)] {
+            streams.start(slot, 0, ());
+            streams.find(slot).unwrap().pending.ask(Timestamp(asked));
+            streams.settle(slot, Timestamp::NEVER);
+        }
+        streams.end(3);
+        streams.begin();
+        let mut fired = Vec::new();
+        while let Some((at, slot)) = streams.next_due(Timestamp(6), &mut Vec::new()) {
+            fired.push((at.0, slot));
+            streams.woken(slot);
+        }
+        assert_eq!(fired, [(3, 1), (3, 2)]);
+        assert_eq!(streams.next_wake(), Timestamp(7));
+        assert_eq!(streams.live(), 3);
+    }
+
+    #[test]
+    fn asking_for_ever_earlier_moments_does_not_grow_the_heap() {
+        let mut streams = Streams::new();
+        streams.start(0, 0, ());
+        for at in (0..100_000).rev() {
+            let before = streams.earliest(0);
+            streams.find(0).unwrap().pending.ask(Timestamp(at));
+            streams.settle(0, before);
+        }
+        assert!(streams.due.len() <= HEAP_SLACK + 5, "{}", streams.due.len());
+        assert_eq!(streams.next_wake(), Timestamp(0));
+    }
+}
