@@ -16,8 +16,8 @@ mod written;
 
 pub use problem::{ConfigError, Problem, Source, Spot};
 pub use resolved::{
-    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind, Riemann,
-    WebSocket,
+    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind,
+    Riemann, WebSocket,
 };
 pub use section::Secret;
 
@@ -114,7 +114,8 @@ pub fn keys() -> Vec<String> {
     }
     let findings = Findings::default();
     let source = Source { path: None, text };
-    read(source, &Environment::new(), &findings).expect("one input and one output of each type is a fine configuration");
+    read(source, &Environment::new(), &findings)
+        .expect("one input and one output of each type is a fine configuration");
     let mut keys = findings.asked.take();
     keys.sort();
     keys.dedup();

@@ -17,7 +17,7 @@ mod file;
 mod graphite;
 mod json;
 mod queue;
-mod riemann;
+pub(crate) mod riemann;
 mod runner;
 mod webhook;
 

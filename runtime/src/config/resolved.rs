@@ -5,6 +5,7 @@ use super::section::{Secret, Section};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tidegate_engine::query::Matcher;
 use tidegate_event::Span;
 
 /// The name of the output that always exists: the page and its subscribers.
@@ -459,7 +460,14 @@ fn common(at: &mut Section<'_>) -> Common {
 }
 
 fn query(at: &mut Section<'_>) -> Option<String> {
-    at.text("where", "\"state = \\\"critical\\\"\"")
+    let text = at.text("where", "\"state = \\\"critical\\\"\"")?;
+    if let Err(error) = Matcher::parse(&text) {
+        let problem = Problem::new(at.spot_of("where"), format!("`where` is no query: {}", error.message));
+        let near =
+            text.get(error.span.clone()).filter(|near| !near.is_empty()).map(|near| format!("at `{near}`"));
+        at.error(problem.hint(error.help.or(near).unwrap_or_else(|| "at its end".into())));
+    }
+    Some(text)
 }
 
 fn file(at: &mut Section<'_>) -> Option<OutputKind> {

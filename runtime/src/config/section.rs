@@ -106,6 +106,7 @@ impl<'a> Section<'a> {
         let found = match &node.value {
             Value::Text(text) => format!("\"{}\"", text.escape_debug()),
             Value::Whole(number) => number.to_string(),
+            Value::Fraction(number) => number.to_string(),
             other => other.noun().to_owned(),
         };
         let problem = Problem::new(node.spot.clone(), format!("`{key}` is {found}, {expected} was expected"));

@@ -359,3 +359,65 @@ fn no_text_makes_the_reader_panic() {
         }
     });
 }
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The TOML blocks of the manual.
+fn examples(manual: &str) -> Vec<&str> {
+    manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_example_in_the_manual_is_a_configuration() {
+    let manual = manual();
+    let examples = examples(&manual);
+    assert!(examples.len() >= 6, "{} examples", examples.len());
+    for example in examples {
+        good(example, &[]);
+    }
+}
+
+#[test]
+fn every_key_is_in_the_manual_with_its_default() {
+    let manual = manual();
+    let examples = examples(&manual).concat();
+    for key in keys() {
+        let name = key.rsplit('.').next().unwrap();
+        let given = examples.lines().any(|line| {
+            let line = line.trim_start_matches("# ");
+            line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='))
+                || line.starts_with(&format!("[{name}"))
+        });
+        assert!(given, "`{key}` is not in docs/operating.md");
+    }
+}
+
+#[test]
+fn what_the_manual_gives_as_defaults_are_the_defaults() {
+    let manual = manual();
+    let given: Vec<Config> = examples(&manual).into_iter().map(|example| good(example, &[])).collect();
+    let default = good("", &[]);
+    let [built_in, everything, riemann, host, fleet, common, ..] = &given[..] else {
+        panic!("{}", given.len())
+    };
+    assert_eq!(built_in.inputs, default.inputs);
+    assert_eq!((&everything.data, &everything.log), (&default.data, &default.log));
+    assert_eq!((&everything.engine, &everything.http), (&default.engine, &default.http));
+    assert_eq!(everything.websocket, default.websocket);
+    assert_eq!(riemann.inputs, default.inputs[..1]);
+    assert_eq!(host.inputs, default.inputs[1..]);
+    assert_eq!(fleet.inputs, good("[inputs.fleet]\ntype = \"fleet\"\n", &[]).inputs);
+    let filter = common.outputs[0].common.filter.clone();
+    assert!(filter.is_some());
+    assert_eq!(common.outputs[0].common, Common { filter, ..Common::default() });
+    let minimal = good("[outputs.c]\ntype = \"console\"\n", &[]);
+    assert_eq!(minimal.outputs[0].common, Common::default());
+}
+
+#[test]
+fn a_query_that_does_not_parse_is_a_mistake_in_its_line() {
+    refused("[outputs.c]\ntype = \"console\"\nwhere = \"state = \"\n", &[], &expect![[r#""#]]);
+}

@@ -1,5 +1,6 @@
 //! A look at a connection before it is used again.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -11,6 +12,15 @@ const LOOK: Duration = Duration::from_millis(1);
 /// now: whatever can be read is its end, or not meant for us.
 pub async fn reuse(stream: Option<TcpStream>) -> Option<TcpStream> {
     let stream = stream?;
-    let quiet = timeout(LOOK, stream.readable()).await.is_err();
+    let ended = async {
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut [0]) {
+                // What was noted was there, and has been read before.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    };
+    let quiet = timeout(LOOK, ended).await.is_err();
     quiet.then_some(stream)
 }

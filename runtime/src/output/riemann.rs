@@ -86,7 +86,7 @@ impl Sink for Riemann {
 }
 
 /// Reads `ok` (2, bool) and `error` (3, string) of an answer; other fields are passed over.
-fn verdict(mut answer: &[u8]) -> Option<(bool, String)> {
+pub(crate) fn verdict(mut answer: &[u8]) -> Option<(bool, String)> {
     let (mut ok, mut error) = (false, String::from("refused without a reason"));
     while !answer.is_empty() {
         let key = varint(&mut answer)?;
