@@ -90,7 +90,7 @@ class Load(threading.Thread):
 def said(folder):
     """What the rule with a memory said, in order."""
     lines = (Path(folder) / "said.ndjson").read_text().splitlines()
-    events = [json.loads(line) for line in lines]
+    events = [json.loads(line)["event"] for line in lines]
     return [(event["host"], event["service"], event["metric"]) for event in events]
 
 

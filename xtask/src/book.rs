@@ -49,11 +49,7 @@ pub fn run(tidegate: &Path, workspace: &Workspace) -> Result<()> {
         let text =
             std::fs::read_to_string(root.join(page)).with_context(|| format!("{page} cannot be read"))?;
         let acts = read(&text).with_context(|| (*page).to_owned())?;
-        let folder = workspace.target.join("book").join(page.replace('/', "_"));
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("{} cannot be emptied", folder.display()))?;
-        }
+        let folder = crate::demo::fresh(workspace, &format!("book/{}", page.replace('/', "_")))?;
         std::fs::create_dir_all(&folder)?;
         let config = folder.join("server.toml");
         std::fs::write(&config, SETTINGS)?;

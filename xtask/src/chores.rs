@@ -6,7 +6,7 @@
 use crate::program::{self, Workspace, cargo, command, find, run as start};
 use crate::{book, demo, tidy};
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Which chores are wanted.
@@ -56,7 +56,7 @@ const CHORES: &[Chore] = &[
     chore("rules in the sandbox", sandbox),
     chore("program", |workspace| workspace.build_program("release").map(drop)),
     chore("documents", documents),
-    chore("demo", |_| demo::rehearse()),
+    chore("demo", demo::rehearse),
     chore("api pages", api_pages),
     Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
@@ -207,6 +207,8 @@ fn npm(arguments: &[&str]) -> Result<()> {
 /// The committed bundle is what the sources build to.
 fn bundle(_: &Workspace) -> Result<()> {
     npm(&["ci", "--no-audit", "--no-fund"])?;
+    npm(&["run", "check"])?;
+    npm(&["test"])?;
     npm(&["run", "build"])?;
     start(command("git", &["diff", "--exit-code", "--stat", "--", "runtime/dashboard/dist"]))
         .context("the committed bundle is not what the sources build to: commit runtime/dashboard/dist")
@@ -218,14 +220,12 @@ fn page(workspace: &Workspace) -> Result<()> {
     if !dashboard().join("node_modules").is_dir() {
         npm(&["ci", "--no-audit", "--no-fund"])?;
     }
-    let mut test = command("node", &["e2e/page.mjs"]);
-    test.current_dir(dashboard()).env("TIDEGATE", &tidegate);
-    test.env("TIDEGATE_RULES", rules_folder(workspace)).env("CHROMIUM", find("chromium").unwrap_or_default());
-    start(test)
-}
-
-fn rules_folder(workspace: &Workspace) -> PathBuf {
-    workspace.module("x").parent().map(Path::to_owned).unwrap_or_default()
+    workspace.build_rules()?;
+    let demo = demo::Demo::start(workspace, tidegate, 0, &demo::fresh(workspace, "page-data")?)?;
+    let mut test = command("node", &["e2e/page.mjs", "--url", &demo.page, "--expect-said", "--expect-rules"]);
+    test.arg(demo::RULES.to_string()).arg("--out").arg(workspace.target.join("page"));
+    test.arg("--browser").arg(find("chromium").unwrap_or_default()).current_dir(dashboard());
+    start(test).and(demo.stop())
 }
 
 /// Riemann clients and collectd; in CI those of PyPI and npm are fetched first.

@@ -8,7 +8,7 @@ use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::net::{TcpListener, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -19,11 +19,13 @@ pub struct Wish {
     pub ends_after: Option<Duration>,
     /// Where the page is to be.
     pub port: u16,
+    /// Where its data is, in the repository's folder or elsewhere.
+    pub data: PathBuf,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { ends_after: None, port: 5559 }
+        Self { ends_after: None, port: 5559, data: "tidegate-data/demo".into() }
     }
 }
 
@@ -43,82 +45,101 @@ const DEPLOYMENTS: &[Deployment] = &[
 /// Lines of the rules that are shown in a second at most, so that they can be read.
 const LINES: u32 = 8;
 
+/// A demonstration that runs.
+pub struct Demo {
+    server: Server,
+    tidegate: PathBuf,
+    /// Where its page is.
+    pub page: String,
+}
+
+/// How many rules it has.
+pub const RULES: usize = DEPLOYMENTS.len();
+
 pub fn run(wish: &Wish) -> Result<()> {
-    // From the first moment on: whoever presses Ctrl-C during the build gets an end, not half a demonstration.
-    let stop = Arc::new(AtomicBool::new(false));
     let workspace = Workspace::ask()?;
     println!("── the example rules, as WebAssembly");
     workspace.build_rules()?;
     println!("── the program (the first build takes some minutes)");
     let tidegate = workspace.build_program("release")?;
-
+    let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).context("Ctrl-C cannot be watched")?;
     }
-    let data = program::root().join("tidegate-data/demo");
-    std::fs::create_dir_all(&data).with_context(|| format!("{} cannot be made", data.display()))?;
-    let config = data.join("demo.toml");
-    std::fs::write(&config, settings(wish.port))
-        .with_context(|| format!("{} cannot be written", config.display()))?;
-    println!("── the server, with its data in tidegate-data/demo");
-    let server = Server::start(&tidegate, &config, &data)?;
-    let shown = show(wish, &workspace, &tidegate, &server, &stop);
+    let demo = Demo::start(&workspace, tidegate, wish.port, &wish.data)?;
+    let shown = demo.show(wish, &stop);
     println!("── stopping");
-    shown.and(server.stop())
+    shown.and(demo.stop())
 }
 
-fn show(
-    wish: &Wish,
-    workspace: &Workspace,
-    tidegate: &Path,
-    server: &Server,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let page = server.page()?.to_owned();
-    for (name, address) in &server.listeners {
-        println!("{name} {address}");
+impl Demo {
+    /// Starts the server with its data in this folder of the repository, and deploys the rules.
+    pub fn start(workspace: &Workspace, tidegate: PathBuf, port: u16, data: &Path) -> Result<Self> {
+        let folder = program::root().join(data);
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", data.display()))?;
+        let config = folder.join("demo.toml");
+        std::fs::write(&config, settings(port))
+            .with_context(|| format!("{} cannot be written", config.display()))?;
+        println!("── the server, with its data in {}", data.display());
+        let server = Server::start(&tidegate, &config, &folder)?;
+        let page = server.page()?.to_owned();
+        for (name, address) in &server.listeners {
+            println!("{name} {address}");
+        }
+        for deployment in DEPLOYMENTS {
+            let module = workspace.module(deployment.package);
+            let mut deploy = program::command(&tidegate, &["deploy"]);
+            deploy.arg(module.strip_prefix(program::root()).unwrap_or(&module));
+            deploy.args(deployment.arguments).args(["--server", &page]);
+            program::run(deploy)?;
+        }
+        Ok(Self { server, tidegate, page })
     }
-    for deployment in DEPLOYMENTS {
-        let module = workspace.module(deployment.package);
-        let mut deploy = program::command(tidegate, &["deploy"]);
-        deploy.arg(module.strip_prefix(program::root()).unwrap_or(&module));
-        deploy.args(deployment.arguments).args(["--server", &page]);
-        program::run(deploy)?;
-    }
-    println!("\n    the page       {page}/");
-    println!("    ask the index  tidegate query 'state = \"critical\"' --server {page}");
-    println!("    the program    {}", tidegate.strip_prefix(program::root()).unwrap_or(tidegate).display());
-    match wish.ends_after {
-        Some(span) => println!("\nWhat the rules say, for {} seconds:\n", span.as_secs()),
-        None => println!("\nWhat the rules say, until Ctrl-C:\n"),
-    }
-    follow(wish, tidegate, &page, server, stop)
-}
 
-/// Shows what goes to the console output, and now and then how things are.
-fn follow(wish: &Wish, tidegate: &Path, page: &str, server: &Server, stop: &AtomicBool) -> Result<()> {
-    let started = Instant::now();
-    let (mut second, mut shown, mut held_back) = (0, 0, 0);
-    while !stop.load(Relaxed) && wish.ends_after.is_none_or(|span| started.elapsed() < span) {
-        let line = server.line(Duration::from_millis(200))?;
-        if started.elapsed().as_secs() != second {
-            if held_back > 0 {
-                println!("  … and {held_back} more lines in this second");
-            }
-            second = started.elapsed().as_secs();
-            (shown, held_back) = (0, 0);
-        }
-        match line {
-            Some(line) if shown < LINES => {
-                println!("  {line}");
-                shown += 1;
-            }
-            Some(_) => held_back += 1,
-            None => {}
-        }
+    /// Stops it cleanly.
+    pub fn stop(self) -> Result<()> {
+        self.server.stop()
     }
-    println!();
-    program::run(program::command(tidegate, &["rules", "--server", page]))
+
+    /// Shows what its rules say, until it is enough.
+    fn show(&self, wish: &Wish, stop: &AtomicBool) -> Result<()> {
+        let program = self.tidegate.strip_prefix(program::root()).unwrap_or(&self.tidegate).display();
+        let page = &self.page;
+        println!("\n    the page       {page}/");
+        println!("    ask the index  {program} query 'state = \"critical\"' --server {page}");
+        match wish.ends_after {
+            Some(span) => println!("\nWhat the rules say, for {} seconds:\n", span.as_secs()),
+            None => println!("\nWhat the rules say, until Ctrl-C:\n"),
+        }
+        self.follow(wish, stop)?;
+        println!();
+        program::run(program::command(&self.tidegate, &["rules", "--server", page]))
+    }
+
+    /// Passes on what goes to the console output, as fast as it can be read.
+    fn follow(&self, wish: &Wish, stop: &AtomicBool) -> Result<()> {
+        let started = Instant::now();
+        let (mut second, mut shown, mut held_back) = (0, 0, 0);
+        while !stop.load(Relaxed) && wish.ends_after.is_none_or(|span| started.elapsed() < span) {
+            let line = self.server.line(Duration::from_millis(200))?;
+            if started.elapsed().as_secs() != second {
+                if held_back > 0 {
+                    println!("  … and {held_back} more lines in this second");
+                }
+                second = started.elapsed().as_secs();
+                (shown, held_back) = (0, 0);
+            }
+            match line {
+                Some(line) if shown < LINES => {
+                    println!("  {line}");
+                    shown += 1;
+                }
+                Some(_) => held_back += 1,
+                None => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The configuration: ports as usual where they are free, all of it on this machine only.
@@ -163,9 +184,19 @@ fn settings(port: u16) -> String {
 }
 
 /// Runs the demonstration for a few seconds on free ports, as a chore of `cargo xtask test`.
-pub fn rehearse() -> Result<()> {
-    let wish = Wish { ends_after: Some(Duration::from_secs(8)), port: 0 };
-    run(&wish)
+pub fn rehearse(workspace: &Workspace) -> Result<()> {
+    let data = fresh(workspace, "demo-data")?;
+    run(&Wish { ends_after: Some(Duration::from_secs(8)), port: 0, data })
+}
+
+/// An empty folder beside what is built.
+pub fn fresh(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let folder = workspace.target.join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("{} cannot be emptied", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 /// Every rule that is deployed is there to be built.
