@@ -79,7 +79,7 @@ impl Lexer<'_> {
                 }
                 '(' => self.take(1, Token::Open),
                 ')' => self.take(1, Token::Close),
-                '"' => self.string()?,
+                '"' | '\'' => self.string(next)?,
                 '=' if rest.starts_with("==") => {
                     return self.error("an operator was expected, found `==`", start..start + 2, "write `=`");
                 }
@@ -98,13 +98,6 @@ impl Lexer<'_> {
                 }
                 '<' => self.take(1, Token::Op(Op::Less)),
                 '>' => self.take(1, Token::Op(Op::Greater)),
-                '\'' => {
-                    return self.error(
-                        "text in double quotes was expected, found `'`",
-                        start..start + 1,
-                        "write \"…\"",
-                    );
-                }
                 c if c.is_ascii_digit() => self.number()?,
                 '-' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number()?,
                 c if is_name(c) => self.name(),
@@ -205,14 +198,15 @@ impl Lexer<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<Token, QueryError> {
+    /// Text in double quotes, or in single ones, which need no escaping in a shell or in Rust.
+    fn string(&mut self, quote: char) -> Result<Token, QueryError> {
         let start = self.at;
         let mut out = String::new();
         let mut chars = self.text[start + 1..].char_indices();
         while let Some((at, c)) = chars.next() {
             let here = start + 1 + at;
             match c {
-                '"' => {
+                c if c == quote => {
                     self.at = here + 1;
                     return Ok(Token::Value(Value::Text(out)));
                 }
@@ -242,7 +236,7 @@ fn escape(rest: &str) -> Option<(char, usize)> {
         'n' => ('\n', 1),
         'b' => ('\u{8}', 1),
         'f' => ('\u{c}', 1),
-        '"' | '\\' => (first, 1),
+        '"' | '\'' | '\\' => (first, 1),
         'u' => {
             let hex = rest.get(1..5).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
             (char::from_u32(u32::from_str_radix(hex, 16).ok()?).unwrap_or(char::REPLACEMENT_CHARACTER), 5)
