@@ -34,7 +34,8 @@ const KEYS: Readonly<Record<string, () => void>> = {
 
 function onKey(event: KeyboardEvent): void {
   const target = event.target as HTMLElement;
-  if (event.ctrlKey || event.metaKey || event.altKey || helping.value) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]") !== null) return;
   if (target.closest("input, textarea") !== null) return;
   // A button takes the space bar for itself.
   if (event.key === " " && target.closest("button, summary, a") !== null) return;

@@ -49,11 +49,13 @@ export function byName(a: Name, b: Name): number {
   return natural.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** What all names begin and end with, as far as it is worth leaving out. */
+/** What most names begin and end with, as far as it is worth leaving out. */
 export interface Common {
   prefix: string;
   suffix: string;
 }
+
+const NOTHING: Common = { prefix: "", suffix: "" };
 
 const SEPARATOR = /[\s.\-_/:]/u;
 
@@ -63,36 +65,57 @@ const DOMAIN = ".";
 /** Fewer characters than this are not worth a cut. */
 const WORTH = 3;
 
-/** Finds what names share. A prefix ends at a separator, a suffix begins at a dot, and both leave something of every name. */
-export function common(names: readonly Name[]): Common {
-  const given = names.filter((name): name is string => name !== null);
-  const [first] = given;
-  if (first === undefined || given.length < 2) return { prefix: "", suffix: "" };
-  let ahead = Math.min(first.length, LONGEST);
-  let behind = Math.min(first.length, LONGEST);
-  let shortest = first.length;
-  for (const name of given) {
-    shortest = Math.min(shortest, name.length);
-    ahead = Math.min(ahead, name.length);
-    behind = Math.min(behind, name.length);
-    let n = 0;
-    while (n < ahead && name[n] === first[n]) n++;
-    ahead = n;
-    n = 0;
-    while (n < behind && name[name.length - 1 - n] === first[first.length - 1 - n]) n++;
-    behind = n;
+/** Which part of all names must share what is cut; the others are shown whole. */
+const MOST = 0.75;
+
+/** Names that are looked at to find what may be shared, and places in each of them. */
+const SAMPLE = 2_000;
+const PLACES = 12;
+
+function ends(name: string, side: "prefix" | "suffix"): string[] {
+  const found: string[] = [];
+  const length = Math.min(name.length, LONGEST);
+  for (let n = 1; n < length && found.length < PLACES; n++) {
+    if (side === "prefix" && n >= WORTH && SEPARATOR.test(name[n - 1] ?? "")) found.push(name.slice(0, n));
+    if (side === "suffix" && name.length - n >= WORTH && name[n] === DOMAIN) found.push(name.slice(n));
   }
-  while (ahead > 0 && (ahead >= shortest || !SEPARATOR.test(first[ahead - 1] ?? ""))) ahead--;
-  if (ahead < WORTH) ahead = 0;
-  while (behind > 0 && (ahead + behind >= shortest || first[first.length - behind] !== DOMAIN)) behind--;
-  if (behind < WORTH) behind = 0;
-  return { prefix: first.slice(0, ahead), suffix: first.slice(first.length - behind) };
+  return found;
 }
 
-/** A name without what all share. */
-export function shortened(name: Name, { prefix, suffix }: Common): string {
-  if (name === null || (prefix === "" && suffix === "")) return shown(name);
-  return shown(name.slice(prefix.length, name.length - suffix.length));
+function shared(names: readonly string[], side: "prefix" | "suffix"): string {
+  const step = Math.max(1, Math.floor(names.length / SAMPLE));
+  const counts = new Map<string, number>();
+  let looked = 0;
+  for (let n = 0; n < names.length; n += step) {
+    looked++;
+    for (const end of ends(names[n] ?? "", side)) counts.set(end, (counts.get(end) ?? 0) + 1);
+  }
+  let best = "";
+  for (const [end, count] of counts) {
+    if (count >= Math.max(2, MOST * looked) && end.length > best.length) best = end;
+  }
+  return best;
+}
+
+function cut(name: string, { prefix, suffix }: Common): string {
+  const start = name.startsWith(prefix) && name.length > prefix.length ? prefix.length : 0;
+  const end =
+    name.endsWith(suffix) && name.length > start + suffix.length ? name.length - suffix.length : name.length;
+  return name.slice(start, end);
+}
+
+/** Finds what most names share. A prefix ends at a separator and a suffix begins at a dot; cut names stay different. */
+export function common(names: readonly Name[]): Common {
+  const given = names.filter((name): name is string => name !== null);
+  if (given.length < 2) return NOTHING;
+  const found = { prefix: shared(given, "prefix"), suffix: shared(given, "suffix") };
+  if (found.prefix === "" && found.suffix === "") return NOTHING;
+  return new Set(given.map((name) => cut(name, found))).size === given.length ? found : NOTHING;
+}
+
+/** A name without what most share. */
+export function shortened(name: Name, common: Common): string {
+  return shown(name === null ? null : cut(name, common));
 }
 
 /** The same text in at most `room` units of width, with the middle left out: both ends of a name tell things apart. */

@@ -31,6 +31,10 @@ const PAD = 8;
 /** After a touch the order stays as it is for so long, so that nothing runs away from the pointer. */
 const CALM = 3_000;
 
+/** With more streams than this the order is worked out only so often, in milliseconds. */
+const MANY = 2_000;
+const REST = 900;
+
 /** How long a change of state stands out. */
 const FLASH = 1_500;
 
@@ -65,6 +69,7 @@ export class Board {
   private labels = new Map<string, string>();
   private most = new Map<Name, number>();
   private touched = Number.NEGATIVE_INFINITY;
+  private sorted = Number.NEGATIVE_INFINITY;
   private frame = 0;
   private laidOut = "";
   private order: Order = "name";
@@ -105,7 +110,11 @@ export class Board {
   /** Brings order and sizes up to date. */
   update(order: Order, turned: boolean, size: Size): void {
     const calm = order === "worst" && this.order === order && performance.now() - this.touched < CALM;
-    if (!calm || !this.axes.knows(this.store)) this.axes.update(this.store, order);
+    const busy = this.store.size > MANY && this.order === order && performance.now() - this.sorted < REST;
+    if (!busy && (!calm || !this.axes.knows(this.store))) {
+      this.axes.update(this.store, order);
+      this.sorted = performance.now();
+    }
     this.order = order;
     this.turned = turned;
     this.size = size;
@@ -379,8 +388,9 @@ export class Board {
       pen.stroke();
       pen.setLineDash([]);
     } else if (cell.changed > 0 && Date.now() - cell.changed < FLASH) {
-      pen.strokeStyle = this.palette.text;
-      pen.lineWidth = 1.5;
+      const worse = SEVERITY[cell.state] > SEVERITY.ok;
+      pen.strokeStyle = worse ? this.palette.text : this.palette.muted;
+      pen.lineWidth = worse ? 1.5 : 1;
       pen.stroke();
       this.requestSoon();
     }

@@ -151,7 +151,9 @@ export function Rules() {
           {listed.length < (all?.length ?? 0) && `, the first ${MOST_RULES} listed`}
         </span>
       </div>
-      {all !== null && all.length === 0 ? (
+      {all === null ? (
+        <p class="quiet pad">Waiting for the list of rules…</p>
+      ) : all.length === 0 ? (
         <p class="quiet pad">
           No rule is deployed. <code>tidegate deploy rule.wasm --to board=live</code> puts one to work,
           without a restart.
