@@ -11,6 +11,7 @@
 //! 7. [`cli`]: the command line.
 
 pub mod catalogue;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -1,0 +1,126 @@
+//! `tidegate bench`: how fast the stages are on this machine, and a load generator for a node.
+
+use super::failure::{Exit, Failure};
+use super::screen::Screen;
+use crate::bench::{LoadArgs, StageArgs, decode, guest, load, matching, shard};
+use clap::Subcommand;
+use serde_json::Value;
+use std::net::SocketAddr;
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// All of one shard: decode, index, match, run a rule.
+    Shard(Stage),
+    /// The decoder of Riemann's messages alone.
+    Decode(Stage),
+    /// Matching events against many rules' queries alone.
+    Match(Stage),
+    /// A rule's guest alone.
+    Guest(Stage),
+    /// A node over TCP: acked events a second, and how long an ack takes.
+    Tcp(Load),
+}
+
+#[derive(Debug, clap::Args)]
+struct Stage {
+    /// Streams that speak.
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    streams: usize,
+    /// Rules that are deployed; one of them wants every event, the others none.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    rules: usize,
+    /// Events of a batch.
+    #[arg(long, default_value_t = 256, value_parser = at_least_one)]
+    batch: usize,
+    /// How long to measure.
+    #[arg(long, default_value_t = 3.0, value_parser = positive)]
+    seconds: f64,
+    /// The rule that wants every event: one that is built in.
+    #[arg(long, default_value_t = StageArgs::default().rule)]
+    rule: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Load {
+    /// The node's Riemann port.
+    #[arg(long, default_value = "127.0.0.1:5555")]
+    addr: SocketAddr,
+    /// Connections.
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    conns: usize,
+    /// Events of a message.
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    batch: usize,
+    /// Messages that may wait for their ack on each connection.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    in_flight: usize,
+    /// Events a second over all connections; as many as are acked if left out.
+    #[arg(long, default_value_t = 0.0, hide_default_value = true)]
+    rate: f64,
+    /// How long to measure.
+    #[arg(long, default_value_t = 5.0, value_parser = positive)]
+    seconds: f64,
+    /// Streams that speak.
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    streams: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=100_000_000).contains(n)).ok_or_else(|| "1 to 100000000 was expected".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|n| (0.05..=86_400.0).contains(n)).ok_or_else(|| "0.05 to 86400 was expected".into())
+}
+
+/// Measures, and prints the figures.
+pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
+    let figures = match args.what {
+        What::Shard(stage) => shard(&stage.into())?,
+        What::Decode(stage) => decode(&stage.into())?,
+        What::Match(stage) => matching(&stage.into())?,
+        What::Guest(stage) => guest(&stage.into())?,
+        What::Tcp(tcp) => {
+            let address = tcp.addr;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let figures = runtime.block_on(async {
+                // Whether anybody is there is asked first, so that the answer is the usual one.
+                tokio::net::TcpStream::connect(address).await.map_err(|error| super::send::unreachable(&address, &error))?;
+                load(&tcp.into()).await.map_err(|error| Failure::new(Exit::Failed, error))
+            });
+            figures?
+        }
+    };
+    if screen.json { screen.value(&figures) } else { print(&figures, screen) }
+}
+
+impl From<Stage> for StageArgs {
+    fn from(stage: Stage) -> Self {
+        let Stage { streams, rules, batch, seconds, rule } = stage;
+        Self { streams, rules, batch, seconds, rule }
+    }
+}
+
+impl From<Load> for LoadArgs {
+    fn from(load: Load) -> Self {
+        let Load { addr, conns, batch, in_flight, rate, seconds, streams } = load;
+        Self { addr, conns, batch, in_flight, rate, seconds, streams }
+    }
+}
+
+fn print(figures: &Value, screen: &Screen) -> Result<(), Failure> {
+    let Some(figures) = figures.as_object() else { return screen.line(figures) };
+    let width = figures.keys().map(String::len).max().unwrap_or_default();
+    for (name, value) in figures {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        screen.line(format_args!("{:width$}  {text}", name.replace('_', " ")))?;
+    }
+    Ok(())
+}

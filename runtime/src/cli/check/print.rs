@@ -1,0 +1,223 @@
+//! The configuration as text again, every value in force, secrets hidden: what `tidegate check --print` shows.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::config::{Config, InputKind, OnFull, Output, OutputKind};
+use serde_json::Value as Json;
+use std::time::Duration;
+use toml::{Table, Value};
+
+/// What stands where a secret was.
+const HIDDEN: &str = "***";
+
+/// As TOML.
+pub fn text(config: &Config) -> String {
+    table(config).to_string()
+}
+
+/// As JSON.
+pub fn value(config: &Config) -> Result<Json, Failure> {
+    serde_json::to_value(table(config)).map_err(|error| Failure::new(Exit::Bug, error))
+}
+
+fn table(config: &Config) -> Table {
+    let Config { data, log, engine, http, websocket, inputs, outputs, .. } = config;
+    let mut root = section([("data", data.display().to_string().into())]);
+    root.insert(
+        "log".into(),
+        section([
+            ("enabled", log.enabled.into()),
+            ("segment", size(log.segment)),
+            ("keep_bytes", size(log.keep_bytes)),
+            ("keep_for", time(log.keep_for)),
+        ])
+        .into(),
+    );
+    root.insert(
+        "engine".into(),
+        section([
+            ("shards", number(engine.shards)),
+            ("in_flight", size(engine.in_flight as u64)),
+            ("default_ttl", time(Duration::from_micros(engine.default_ttl.0.unsigned_abs()))),
+            ("max_streams", number(engine.max_streams)),
+        ])
+        .into(),
+    );
+    root.insert(
+        "http".into(),
+        section([("address", http.address.to_string().into()), ("allow_remote", http.allow_remote.into())])
+            .into(),
+    );
+    root.insert(
+        "websocket".into(),
+        section([("enabled", websocket.enabled.into()), ("address", websocket.address.to_string().into())])
+            .into(),
+    );
+    let named = inputs.iter().map(|one| (one.name.clone(), input(&one.kind).into()));
+    root.insert("inputs".into(), Value::Table(named.collect()));
+    if !outputs.is_empty() {
+        let named = outputs.iter().map(|one| (one.name.clone(), output(one).into()));
+        root.insert("outputs".into(), Value::Table(named.collect()));
+    }
+    root
+}
+
+fn input(kind: &InputKind) -> Table {
+    match kind {
+        InputKind::Riemann(riemann) => {
+            let mut table = section([
+                ("type", "riemann".into()),
+                ("max_frame", size(riemann.max_frame as u64)),
+                ("max_datagram", size(riemann.max_datagram as u64)),
+                ("stall", time(riemann.stall)),
+                ("idle", time(riemann.idle)),
+                ("unread", time(riemann.unread)),
+                ("max_connections", number(riemann.max_connections)),
+                ("max_per_address", number(riemann.max_per_address)),
+            ]);
+            for (name, address) in [("tcp", riemann.tcp), ("udp", riemann.udp)] {
+                table.extend(address.map(|address| (name.to_owned(), address.to_string().into())));
+            }
+            table
+        }
+        InputKind::Host(host) => {
+            let mut table = section([("type", "host".into()), ("every", time(host.every))]);
+            table.extend(host.host.clone().map(|host| ("host".to_owned(), host.into())));
+            table
+        }
+        InputKind::Fleet(fleet) => section([
+            ("type", "fleet".into()),
+            ("hosts", number(fleet.hosts)),
+            ("services", number(fleet.services)),
+            ("every", time(fleet.every)),
+            ("incidents", time(fleet.incidents)),
+            ("seed", Value::Integer(i64::try_from(fleet.seed).unwrap_or(i64::MAX))),
+        ]),
+    }
+}
+
+fn output(output: &Output) -> Table {
+    let common = &output.common;
+    let on_full = match common.on_full {
+        OnFull::DropOldest => "drop_oldest",
+        OnFull::DropNewest => "drop_newest",
+    };
+    let mut table = section([
+        ("queue", size(common.queue as u64)),
+        ("queue_events", number(common.queue_events)),
+        ("on_full", on_full.into()),
+        ("batch", number(common.batch)),
+        ("give_up_after", time(common.give_up_after)),
+    ]);
+    table.extend(common.filter.clone().map(|query| ("where".to_owned(), query.into())));
+    let own = match &output.kind {
+        OutputKind::Console => section([("type", "console".into())]),
+        OutputKind::File { path } => {
+            section([("type", "file".into()), ("path", path.display().to_string().into())])
+        }
+        OutputKind::Webhook { headers, timeout, .. } => {
+            let hidden = headers.iter().map(|(name, _)| (name.clone(), HIDDEN.into()));
+            section([
+                ("type", "webhook".into()),
+                ("url", HIDDEN.into()),
+                ("headers", Value::Table(hidden.collect())),
+                ("timeout", time(*timeout)),
+            ])
+        }
+        OutputKind::Graphite { address, prefix, timeout } => section([
+            ("type", "graphite".into()),
+            ("address", address.clone().into()),
+            ("prefix", prefix.clone().into()),
+            ("timeout", time(*timeout)),
+        ]),
+        OutputKind::Riemann { address, timeout } => section([
+            ("type", "riemann".into()),
+            ("address", address.clone().into()),
+            ("timeout", time(*timeout)),
+        ]),
+    };
+    table.extend(own);
+    table
+}
+
+fn section<const N: usize>(values: [(&str, Value); N]) -> Table {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn number(n: usize) -> Value {
+    Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// Bytes in the largest unit that divides them.
+fn size(bytes: u64) -> Value {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
+    let fits = |&&(shift, _): &&(u32, &str)| bytes >> shift << shift == bytes && bytes >> shift > 0;
+    let (shift, unit) = units.iter().find(fits).copied().unwrap_or((0, "B"));
+    format!("{}{unit}", bytes >> shift).into()
+}
+
+/// A span in the largest unit that divides it.
+fn time(span: Duration) -> Value {
+    let millis = span.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let fits = |&&(unit, _): &&(u128, &str)| millis % unit == 0 && millis >= unit;
+    let (unit, name) = units.iter().find(fits).copied().unwrap_or((1, "ms"));
+    format!("{}{name}", millis / unit).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Source, parse};
+
+    fn read(text: &str) -> Config {
+        parse(Source { path: None, text: text.into() }, &Environment::new()).unwrap()
+    }
+
+    #[test]
+    fn what_is_printed_is_the_same_configuration() {
+        let written = "
+            data = \"/var/lib/tidegate\"
+            log.keep_for = \"90m\"
+            engine.max_streams = 5
+            [inputs.r]
+            type = \"riemann\"
+            tcp = \"127.0.0.1:0\"
+            stall = \"1500ms\"
+            [inputs.f]
+            type = \"fleet\"
+            hosts = 3
+            seed = 9
+            [outputs.a]
+            type = \"file\"
+            path = \"x\"
+            where = \"state = \\\"critical\\\"\"
+            queue = \"1537KiB\"
+            [outputs.b]
+            type = \"graphite\"
+            address = \"x:1\"
+            on_full = \"drop_newest\"
+            [outputs.c]
+            type = \"riemann\"
+            address = \"x:1\"
+            [outputs.d]
+            type = \"console\"
+        ";
+        for text in ["", written] {
+            let config = read(text);
+            let again = read(&super::text(&config));
+            assert_eq!(table(&again), table(&config));
+            assert_eq!(format!("{:?}", again.inputs), format!("{:?}", config.inputs));
+            assert_eq!(format!("{:?}", again.outputs), format!("{:?}", config.outputs));
+            assert_eq!((&again.log, &again.engine), (&config.log, &config.engine));
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let config = read(
+            "[outputs.hook]\ntype = \"webhook\"\nurl = \"http://x/hunter2\"\nheaders = { Authorization = \"hunter2\" }",
+        );
+        let text = text(&config);
+        assert!(text.contains("Authorization = \"***\"") && !text.contains("hunter2"), "{text}");
+    }
+}

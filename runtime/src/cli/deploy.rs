@@ -1,0 +1,126 @@
+//! `tidegate deploy`: hands a module to a running node.
+
+use super::failure::{Exit, Failure, OrExit};
+use super::screen::{Screen, bytes, count};
+use super::server::{Server, Where};
+use anyhow::Context;
+use reqwest::Method;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// What is deployed, and how it is to run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The module, as `tidegate build` writes it.
+    #[arg(value_name = "RULE.wasm")]
+    file: PathBuf,
+    /// The rule's name; the module's own if left out.
+    #[arg(long)]
+    name: Option<String>,
+    /// Which events it gets, instead of the module's own query.
+    #[arg(long = "where", value_name = "QUERY")]
+    query: Option<String>,
+    /// What gets its own copy of the rule's state: stream, host, service, whole or attribute:NAME.
+    #[arg(long, value_name = "KEY")]
+    per: Option<String>,
+    /// Set a parameter; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Send one of the rule's outputs to a configured one; may be given several times.
+    #[arg(long, value_name = "OUTPUT=NAME", value_parser = pair)]
+    to: Vec<(String, String)>,
+    /// Check everything and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Splits `name=value` at the first `=`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE was expected".to_owned()),
+    }
+}
+
+/// Deploys, and tells what became of it.
+pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
+    let file = args.file.display();
+    let wasm =
+        std::fs::read(&args.file).with_context(|| format!("{file} cannot be read")).or_exit(Exit::Invalid)?;
+    // Looked at here first: a refusal needs no server, and the name comes from the module.
+    let inspected =
+        tidegate_wasm::inspect(&wasm).with_context(|| format!("{file} is refused")).or_exit(Exit::Invalid)?;
+    let name = args.name.as_deref().unwrap_or(&inspected.manifest.name);
+    let server = Server::at(&args.place)?;
+    let params = args.params();
+    let params: Vec<(&str, &str)> =
+        params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let url = server.url(&["rules", name], &params);
+    let answer = server.ask(Method::PUT, url, Some(wasm)).await??;
+    if screen.json { screen.value(&answer) } else { screen.line(describe(&answer, args.dry_run)) }
+}
+
+impl Args {
+    fn params(&self) -> Vec<(String, String)> {
+        let mut params = Vec::new();
+        let mut add = |name: String, value: &str| params.push((name, value.to_owned()));
+        for (name, value) in [("query", &self.query), ("per", &self.per)] {
+            if let Some(value) = value {
+                add(name.to_owned(), value);
+            }
+        }
+        self.set.iter().for_each(|(name, value)| add(format!("set.{name}"), value));
+        self.to.iter().for_each(|(name, value)| add(format!("to.{name}"), value));
+        if self.dry_run {
+            add("dry_run".to_owned(), "true");
+        }
+        params
+    }
+}
+
+fn describe(deployed: &Value, dry_run: bool) -> String {
+    let text = |name: &str| deployed[name].as_str().unwrap_or("?").to_owned();
+    let number = |name: &str| deployed[name].as_u64().unwrap_or_default();
+    let (name, version, generation) = (text("name"), text("version"), number("generation"));
+    let size = bytes(number("bytes"));
+    if dry_run {
+        return format!(
+            "{name} {version} can be deployed, as generation {generation} ({size}); nothing was changed"
+        );
+    }
+    let shards = count(number("shards") as usize, "shard");
+    let (position, millis) = (number("position"), number("millis"));
+    format!(
+        "{name} {version} generation {generation} active at position {position} on {shards} in {millis} ms ({size})"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_deployment_is_told_in_a_line() {
+        let deployed = json!({
+            "name": "slow-api", "version": "0.1.0", "generation": 3, "position": 812, "shards": 2, "millis": 96,
+            "bytes": 38_500,
+        });
+        assert_eq!(
+            describe(&deployed, false),
+            "slow-api 0.1.0 generation 3 active at position 812 on 2 shards in 96 ms (38 KiB)"
+        );
+        assert_eq!(
+            describe(&deployed, true),
+            "slow-api 0.1.0 can be deployed, as generation 3 (38 KiB); nothing was changed"
+        );
+    }
+
+    #[test]
+    fn a_pair_is_split_at_its_first_equals_sign() {
+        assert_eq!(pair("q=a = b"), Ok(("q".into(), "a = b".into())));
+        assert!(pair("q").is_err() && pair("=q").is_err());
+    }
+}
