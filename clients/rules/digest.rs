@@ -14,7 +14,7 @@ pub struct Digest {
     number: u64,
 }
 
-#[rule(query = "service = 'turn'", per = Stream, reads(metric))]
+#[rule(query = r#"service = "turn""#, per = Stream, reads(metric))]
 impl Rule for Digest {
     type Params = Settings;
 

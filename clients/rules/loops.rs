@@ -8,7 +8,7 @@ pub struct Loops {
     round: u64,
 }
 
-#[rule(query = "service = 'turn'", per = Stream, reads(metric))]
+#[rule(query = r#"service = "turn""#, per = Stream, reads(metric))]
 impl Rule for Loops {
     type Params = ();
 

@@ -6,7 +6,7 @@ use tidegate_sdk::prelude::*;
 #[derive(Serialize, Deserialize)]
 pub struct Panics {}
 
-#[rule(query = "service = 'turn'", per = Stream, reads(metric))]
+#[rule(query = r#"service = "turn""#, per = Stream, reads(metric))]
 impl Rule for Panics {
     type Params = ();
 
