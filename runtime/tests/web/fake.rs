@@ -444,7 +444,7 @@ impl Frames {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), wanted)
+        tokio::time::timeout(Duration::from_secs(15), wanted)
             .await
             .unwrap_or_else(|_| panic!("a frame `{name}` was expected"))
     }

@@ -83,6 +83,9 @@ async fn what_a_page_missed_is_counted() {
     page.named("snapshot").await;
     node.skip(17).await;
     assert_eq!(page.named("delta").await, json!({ "events": [], "skipped": 17 }));
+    // Once it has caught up, and not too soon after the last one, it is sent a fresh snapshot.
+    let again = page.named("snapshot").await;
+    assert_eq!((again["events"].as_array().unwrap().len(), &again["reset"]), (3, &json!(true)));
 }
 
 #[tokio::test]
