@@ -23,7 +23,7 @@ pub struct Latency {
     state: Changed<State>,
 }
 
-#[rule(query = "service =~ 'http.%' and metric != nil", per = Stream, reads(metric, time))]
+#[rule(query = r#"service =~ "http.%" and metric != nil"#, per = Stream, reads(metric, time))]
 impl Rule for Latency {
     type Params = Limits;
 

@@ -1,16 +1,16 @@
-//! Says when a stream's moving average crosses a limit, and when it comes back.
+//! Says once when a stream's moving average crosses a limit, and once when it comes back. The smallest rule with a memory.
 
 use tidegate_sdk::prelude::*;
 
 #[derive(Params)]
-pub struct Limits {
+pub struct Settings {
     /// An average above this is critical.
     limit: f64,
-    /// How much each new value weighs, between 0 and 1.
+    /// How much a new value weighs, between 0 and 1.
     #[param(default = 0.1)]
     weight: f64,
     /// Receives the crossings.
-    pager: Output,
+    tell: Output,
 }
 
 /// What we remember about one stream.
@@ -22,18 +22,22 @@ pub struct MovingAverage {
 
 #[rule(query = "metric != nil", per = Stream, reads(metric))]
 impl Rule for MovingAverage {
-    type Params = Limits;
+    type Params = Settings;
 
-    fn first_seen(_: &Event, limits: &Limits) -> Self {
-        Self { average: Ewma::weighing(limits.weight), state: Changed::starting(State::Ok) }
+    fn first_seen(_: &Event, settings: &Settings) -> Self {
+        Self { average: Ewma::weighing(settings.weight), state: Changed::starting(State::Ok) }
     }
 
-    fn on_event(&mut self, event: &Event, limits: &Limits, out: &mut Out) {
-        let Some(metric) = event.metric() else { return };
-        let average = self.average.add(metric);
-        let state = State::critical_if(average > limits.limit);
-        if self.state.set(state).is_some() {
-            out.to(limits.pager).state(state).metric(average).send();
+    fn on_event(&mut self, event: &Event, settings: &Settings, out: &mut Out) {
+        let Some(value) = event.metric() else { return };
+        let average = self.average.add(value);
+        let state = State::critical_if(average > settings.limit);
+        if let Some(was) = self.state.set(state) {
+            out.to(settings.tell)
+                .state(state)
+                .metric(average)
+                .describe(format_args!("average {average:.1}, was {was}"))
+                .send();
         }
     }
 }
@@ -44,19 +48,24 @@ mod tests {
     use tidegate_testkit::{Scene, expect};
 
     #[test]
-    fn one_spike_is_borne_a_lasting_rise_is_not() {
-        Scene::<MovingAverage>::with("limit = 100, weight = 0.5, pager = 'pager'")
+    fn a_single_peak_is_nothing_and_a_rise_is_told_once() {
+        Scene::<MovingAverage>::with("limit = 50, weight = 0.5, tell = 'pager'")
             .play(
                 "
                 at  host  service  metric
-                0s  web1  queue         10
-                1s  web1  queue        180
-                2s  web1  queue         10
-                3s  web1  queue        200
-                4s  web1  queue        200
-                5s  web1  queue          0
+                0s  web1  load         10
+                1s  web1  load         80
+                2s  web1  load         10
+                3s  web1  load         80
+                4s  web1  load         80
+                5s  web1  load         80
+                6s  web1  load         10
+                7s  web1  load         10
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                3s  pager  web1 load  critical     53.75  average 53.8, was ok
+                6s  pager  web1 load  ok        41.71875  average 41.7, was critical
+            "#]]);
     }
 }

@@ -1,0 +1,42 @@
+//! A rule that is linked in, as the engine's guest, with a recorder beside it.
+
+use crate::recording::{Exchange, Recording};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+use tidegate_engine::guest::{Fault, FaultKind, Guest, Guests, Native};
+use tidegate_engine::rule::RuleSpec;
+use tidegate_event::{BatchRef, Reply, Span, Timestamp};
+use tidegate_sdk::Rule;
+use tidegate_sdk::rt::Runner;
+
+/// Where the exchanges of a scene are kept while it is played.
+pub type Tape = Arc<Mutex<Recording>>;
+
+/// Starts a rule as a guest.
+pub struct Linked<R> {
+    tape: Tape,
+    rule: PhantomData<fn() -> R>,
+}
+
+impl<R> Linked<R> {
+    /// Guests whose exchanges go to this tape.
+    pub fn new(tape: Tape) -> Self {
+        Self { tape, rule: PhantomData }
+    }
+}
+
+impl<R: Rule> Guests for Linked<R> {
+    fn start(&self, rule: &RuleSpec) -> Result<Box<dyn Guest>, Fault> {
+        let mut runner = Runner::<R>::new();
+        runner.bind(0, &rule.settings).map_err(|reason| Fault::new(FaultKind::Start, reason))?;
+        let tape = self.tape.clone();
+        Ok(Box::new(Native::new(move |block: &[u8], reply: &mut Reply| {
+            runner.call(block, reply);
+            // As the host of a module does: a wake that is due already is due once time has moved.
+            let now = BatchRef::parse(block).map_or(Timestamp::EPOCH, |batch| batch.header.now);
+            reply.next_wake = reply.next_wake.max(now + Span(1));
+            let exchange = Exchange::new(block, reply);
+            tape.lock().unwrap_or_else(PoisonError::into_inner).exchanges.push(exchange);
+        })))
+    }
+}
