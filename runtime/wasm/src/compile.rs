@@ -7,9 +7,9 @@
 //! little work in a rare case, and no lock is ever held while compiling.
 
 use crate::artefact::{Artefacts, Found};
+use crate::budget::Meter;
 use crate::engine::Engine;
 use crate::inspect::{Inspected, Refusal, digest, inspect};
-use crate::instance::Meter;
 use dashmap::DashMap;
 use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};

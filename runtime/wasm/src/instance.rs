@@ -6,9 +6,9 @@
 //! A guest that has failed is never entered again. Wasmtime would allow it, but nobody unwound its stack or finished what
 //! it was doing, so its memory is in an unknown state.
 
+use crate::budget::{FIRST_LOOK, Meter, check_output};
 use crate::compile::Compiled;
-use crate::engine::{MEMORY_MAX, ticks};
-use crate::inspect::TABLE_MAX;
+use crate::engine::MEMORY_MAX;
 use crate::memory::GuestSlice;
 use crate::trap::{Entry, LastWords, Scene, mebibytes};
 use std::sync::Arc;
@@ -16,10 +16,8 @@ use std::time::Instant;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Spent};
 use tidegate_engine::rule::{Limits, RuleSpec};
 use tidegate_event::abi::{self, Descriptor};
-use tidegate_event::{Action, Base, Batch, Reply, Span, Timestamp};
-use wasmtime::{
-    Memory, PoolConcurrencyLimitError, ResourceLimiter, Store, TypedFunc, WasmParams, WasmResults,
-};
+use tidegate_event::{Action, Base, Batch, Reply, Timestamp};
+use wasmtime::{Memory, PoolConcurrencyLimitError, Store, TypedFunc, WasmParams, WasmResults};
 
 /// The number by which the one rule of an instance knows itself, in `tg_bind` and in the rows of a batch.
 const BINDING: u32 = 0;
@@ -52,47 +50,16 @@ struct Inbox {
     len: u32,
 }
 
-/// Holds an instance to its memory, and remembers what it was refused.
-pub(crate) struct Meter {
-    limit: usize,
-    refused: Option<u64>,
-}
-
-impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fine = desired <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
-        if !fine {
-            self.refused = Some(desired as u64);
-        }
-        Ok(fine)
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired as u64 <= TABLE_MAX && maximum.is_none_or(|maximum| desired <= maximum))
-    }
-
-    fn instances(&self) -> usize {
-        1
-    }
-
-    fn tables(&self) -> usize {
-        1
-    }
-
-    fn memories(&self) -> usize {
-        1
-    }
-}
-
 impl WasmGuest {
     /// A fresh instance that has accepted the rule's settings.
     pub(crate) fn start(compiled: Arc<Compiled>, rule: &RuleSpec) -> Result<Self, Fault> {
         compiled.inspected.fits(&rule.limits).map_err(|refusal| start_fault(refusal.to_string()))?;
         let limits = Limits { memory: rule.limits.memory.min(MEMORY_MAX), ..rule.limits };
-        let meter = Meter { limit: limits.memory as usize, refused: None };
-        let mut store = Store::new(&compiled.engine.wasmtime, meter);
+        let mut store = Store::new(&compiled.engine.wasmtime, Meter::new(&limits));
         store.limiter(|meter| meter);
-        store.set_epoch_deadline(ticks(limits.deadline_ms));
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().expire()));
+        // Instantiating runs no code of the module: there is no start function.
+        store.set_epoch_deadline(FIRST_LOOK);
         let instance = compiled.ready.instantiate(&mut store).map_err(|error| {
             if error.is::<PoolConcurrencyLimitError>() {
                 return start_fault(format!(
@@ -187,7 +154,7 @@ impl WasmGuest {
             let region = self.region.clone();
             let offset = self.enter(Entry::Region, rows, &region, ask)?;
             if offset == 0 {
-                let refused = self.store.data().refused.map_or_else(String::new, |wish| {
+                let refused = self.store.data().refused().map_or_else(String::new, |wish| {
                     format!(
                         "; it would need {} of memory, it may have {}",
                         mebibytes(wish),
@@ -234,8 +201,8 @@ impl WasmGuest {
         function: &TypedFunc<P, R>,
         params: P,
     ) -> Result<R, Fault> {
-        self.store.data_mut().refused = None;
-        self.store.set_epoch_deadline(ticks(self.limits.deadline_ms));
+        self.store.data_mut().start();
+        self.store.set_epoch_deadline(FIRST_LOOK);
         if self.compiled.engine.fuel {
             let full = self.store.set_fuel(u64::MAX);
             full.map_err(|error| Fault::new(FaultKind::Start, format!("no fuel: {error:#}")))?;
@@ -249,7 +216,7 @@ impl WasmGuest {
 
     fn scene<'a>(&self, entry: Entry, rows: u32, words: &'a LastWords) -> Scene<'a> {
         let Limits { deadline_ms, memory, .. } = self.limits;
-        Scene { entry, deadline_ms, memory, refused: self.store.data().refused, rows, words }
+        Scene { entry, deadline_ms, memory, refused: self.store.data().refused(), rows, words }
     }
 
     fn last_words(&self) -> LastWords {
@@ -287,38 +254,17 @@ impl WasmGuest {
             return Err(broken("the descriptor is cut short".to_owned()));
         };
         let claimed = Descriptor::read(raw);
-        self.check_budget(batch.len(), &claimed)?;
+        check_output(&self.limits, batch.len(), &claimed)
+            .map_err(|message| self.batch_fault(FaultKind::Output, message))?;
         let records = GuestSlice::records(claimed.records, claimed.record_count)
             .read(memory)
             .map_err(|outside| broken(format!("the records of its reply: {outside}")))?;
         let bytes = GuestSlice::claimed(claimed.bytes, claimed.byte_count)
             .read(memory)
             .map_err(|outside| broken(format!("the bytes of its reply: {outside}")))?;
-        // A wake that is due already would be due for ever: it is due once time has moved.
-        let next_wake = Timestamp(claimed.next_wake.max(batch.header.now.0.saturating_add(Span(1).0)));
-        reply.take(records, bytes, next_wake, claimed.keys);
+        // Any moment will do: one that has passed means the next call.
+        reply.take(records, bytes, Timestamp(claimed.next_wake), claimed.keys);
         self.check_effects(batch.len(), reply)
-    }
-
-    fn check_budget(&self, rows: usize, claimed: &Descriptor) -> Result<(), Fault> {
-        let Limits { effects_per_row, effects_base, effect_bytes, .. } = self.limits;
-        let allowed = u64::from(effects_per_row) * rows as u64 + u64::from(effects_base);
-        let wrong = |message: String| Err(self.batch_fault(FaultKind::Output, message));
-        if u64::from(claimed.record_count) > allowed {
-            return wrong(format!(
-                "asked for {} effects, a batch of {rows} rows may have {allowed}: forward or emit less often, or raise \
-                 effects_per_row",
-                claimed.record_count
-            ));
-        }
-        if claimed.byte_count > effect_bytes {
-            return wrong(format!(
-                "its effects have {} bytes of text, they may have {effect_bytes}: shorten descriptions and attributes, \
-                 or raise effect_bytes",
-                claimed.byte_count
-            ));
-        }
-        Ok(())
     }
 
     fn check_effects(&self, rows: usize, reply: &Reply) -> Result<(), Fault> {

@@ -11,12 +11,13 @@
 //!
 //! [`Host`] holds these together and implements [`Guests`](tidegate_engine::guest::Guests) for the shards.
 //!
-//! What bounds a guest: wall time by epochs, memory by a limiter and the pool's slots, its stack, the number and size of
-//! its effects. What it cannot do at all: it imports nothing, so there is no clock, no randomness, no input or output.
+//! What bounds a guest (`budget.rs`): time by epochs, memory by a limiter and the pool's slots, its stack, the number and
+//! size of its effects. What it cannot do at all: it imports nothing, so there is no clock, no randomness, no input or output.
 //!
 //! Deliberately absent: shards, the index, outputs, deploying, and any decision about what happens after a fault.
 
 mod artefact;
+mod budget;
 mod compile;
 mod engine;
 mod host;

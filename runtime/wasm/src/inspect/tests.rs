@@ -185,3 +185,30 @@ fn a_manifest_that_is_missing_or_broken_is_refused() {
     says(&with(&" ".repeat(MANIFEST_MAX + 1)), &["65537 bytes, it may have 65536"]);
     says(&refusal_with(r#"(@custom "tidegate.manifest" "{}")"#), &["2 manifests"]);
 }
+
+#[test]
+fn no_bytes_make_the_inspection_panic() {
+    // Good modules with a few bytes changed get further than noise does. Runs the same way each time.
+    let good = Module::default().wasm();
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % below
+    };
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut wasm = good.clone();
+        for _ in 0..1 + next(3) {
+            let at = next(wasm.len());
+            wasm[at] = next(256) as u8;
+        }
+        match inspect(&wasm) {
+            Ok(_) => accepted += 1,
+            Err(refusal) => refused += usize::from(!refusal.to_string().is_empty()),
+        }
+    }
+    assert_eq!(accepted + refused, 20_000);
+    assert!(accepted > 0 && refused > 0);
+}
