@@ -126,8 +126,8 @@ impl ShardThread {
                     Err(TryRecvError::Empty) => None,
                     Err(TryRecvError::Disconnected) => return,
                 }
-            } else if self.subscribers.iter().any(|subscriber| subscriber.snapshot.is_some()) {
-                // A snapshot waits for a reader to make room.
+            } else if self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0) {
+                // A snapshot, or a confession, waits for a reader to make room.
                 match self.handed.recv_timeout(Duration::from_millis(2)) {
                     Ok(handed) => Some(handed),
                     Err(RecvTimeoutError::Timeout) => None,
@@ -303,6 +303,7 @@ impl ShardThread {
     fn snapshots(&mut self) {
         let (shard, telemetry) = (&self.shard, &self.telemetry);
         for subscriber in &mut self.subscribers {
+            subscriber.own_up();
             let Some((shards_left, cursor)) = subscriber.snapshot.take() else { continue };
             if subscriber.updates.capacity() < subscriber.updates.max_capacity() / 2 {
                 subscriber.snapshot = Some((shards_left, cursor));
@@ -311,9 +312,13 @@ impl ShardThread {
             let mut found = BatchBuilder::new();
             let exact = shard.exact(&subscriber.matcher);
             let next = shard.index().search(&subscriber.matcher, exact, cursor, SLICE, usize::MAX, &mut found);
-            let last = next.is_none() && shards_left.fetch_sub(1, SeqCst) == 1;
-            if last || !found.is_empty() {
-                subscriber.send(Update::Snapshot { batch: Arc::new(found.finish()), last }, telemetry);
+            if !found.is_empty() {
+                let batch = Arc::new(found.finish());
+                subscriber.send(Update::Snapshot { batch, last: false }, telemetry);
+            }
+            // What this shard had is in the queue before it says so: whoever is last has all others' slices before it.
+            if next.is_none() && shards_left.fetch_sub(1, SeqCst) == 1 {
+                subscriber.send(Update::Snapshot { batch: Arc::default(), last: true }, telemetry);
             }
             subscriber.snapshot = next.map(|cursor| (shards_left, cursor));
         }
@@ -326,14 +331,19 @@ impl ShardThread {
 impl Subscriber {
     /// Sends an update; what finds no room is counted, and the subscriber is told as soon as there is room again.
     fn send(&mut self, update: Update, telemetry: &Telemetry) {
+        self.own_up();
         if self.skipped > 0 {
-            match self.updates.try_send(Update::Skipped(self.skipped)) {
-                Ok(()) => self.skipped = 0,
-                Err(_) => return self.skip(&update, telemetry),
-            }
+            return self.skip(&update, telemetry);
         }
         if let Err(TrySendError::Full(update)) = self.updates.try_send(update) {
             self.skip(&update, telemetry);
+        }
+    }
+
+    /// Says how many events were missed, if any were and there is room to say it.
+    fn own_up(&mut self) {
+        if self.skipped > 0 && self.updates.try_send(Update::Skipped(self.skipped)).is_ok() {
+            self.skipped = 0;
         }
     }
 
