@@ -14,7 +14,7 @@ use tidegate_event::{Batch, Timestamp};
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
-    retention: Retention,
+    pub(super) retention: Retention,
     telemetry: Arc<Telemetry>,
     file: Option<File>,
     written: u64,
