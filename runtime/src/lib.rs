@@ -8,8 +8,10 @@
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
 //! 6. [`node`]: assembles all of that.
-//! 7. [`cli`]: the command line.
+//! 7. [`rules`], [`bench`]: the rules inside the binary, and how fast all of this is.
+//! 8. [`cli`]: the command line.
 
+pub mod bench;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
@@ -22,6 +24,7 @@ pub mod log;
 pub mod modules;
 pub mod node;
 pub mod output;
+pub mod rules;
 pub mod sequencer;
 pub mod shard_thread;
 pub mod telemetry;

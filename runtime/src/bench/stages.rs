@@ -95,7 +95,7 @@ pub fn guest(args: &StageArgs) -> anyhow::Result<Value> {
     let mut wasm = host.guest(&spec).map_err(|fault| anyhow!("{fault}"))?;
     let mut native = (rule.native)(&spec.settings).map_err(|error| anyhow!("{error}"))?;
     let batches = guest_batches(args, &spec);
-    let mut time = |guest: &mut dyn Guest| -> anyhow::Result<Timing> {
+    let time = |guest: &mut dyn Guest| -> anyhow::Result<Timing> {
         let (mut next, mut reply, mut failed) = (0, Reply::default(), None);
         let timing = Timing::of(args.span() / 2, args.batch, || {
             failed = guest.call(&batches[next % batches.len()], &mut reply).err().or(failed.take());

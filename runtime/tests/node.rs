@@ -1,0 +1,118 @@
+//! A whole node: events through real sockets, the log over restarts, time that moves by itself.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tidegate::config::{self, Config, Environment, Source};
+use tidegate::node::Node;
+use tidegate_engine::codec::{Limits, riemann};
+use tidegate_engine::query::Matcher;
+use tidegate_event::{BatchBuilder, Metric, NewEvent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn config(data: &Path, more: &str) -> Config {
+    let text = format!(
+        "data = {:?}\n[engine]\nshards = 2\n[http]\naddress = \"127.0.0.1:0\"\n[websocket]\naddress = \"127.0.0.1:0\"\n\
+         [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\nudp = \"127.0.0.1:0\"\n{more}",
+        data.display().to_string()
+    );
+    config::parse(Source { path: None, text }, &Environment::default()).unwrap()
+}
+
+fn address(node: &Node, what: &str) -> SocketAddr {
+    node.addresses().iter().find(|(name, _)| name == what).unwrap_or_else(|| panic!("{:?}", node.addresses())).1
+}
+
+async fn ask(to: &mut TcpStream, message: &[u8]) -> Vec<u8> {
+    to.write_u32(message.len() as u32).await.unwrap();
+    to.write_all(message).await.unwrap();
+    let len = to.read_u32().await.unwrap();
+    let mut answer = vec![0; len as usize];
+    to.read_exact(&mut answer).await.unwrap();
+    answer
+}
+
+fn message(events: &[NewEvent<'_>]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    events.iter().for_each(|event| builder.push(event));
+    let mut bytes = Vec::new();
+    riemann::encode_message(&mut bytes, builder.finish().events());
+    bytes
+}
+
+fn query(text: &str) -> Vec<u8> {
+    let mut bytes = vec![5 << 3 | 2, text.len() as u8 + 2, 1 << 3 | 2, text.len() as u8];
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+fn services(answer: &[u8]) -> Vec<String> {
+    let mut builder = BatchBuilder::new();
+    riemann::decode_copy(&mut builder, answer, &Limits::default()).unwrap();
+    let mut services: Vec<_> = builder.finish().events().map(|event| event.service().unwrap().to_owned()).collect();
+    services.sort();
+    services
+}
+
+fn event<'a>(service: &'a str, ttl: f32) -> NewEvent<'a> {
+    NewEvent {
+        host: Some("a"),
+        service: Some(service),
+        metric: Some(Metric::Int(1)),
+        ttl: Some(ttl),
+        time: Some(tidegate::clock::now()),
+        ..NewEvent::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acked_is_found_and_is_still_there_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    let services_sent: Vec<String> = (0..500).map(|n| format!("s{n:03}")).collect();
+    let events: Vec<_> = services_sent.iter().map(|service| event(service, 600.0)).collect();
+    assert_eq!(ask(&mut client, &message(&events)).await, [0x10, 1]);
+    assert_eq!(services(&ask(&mut client, &query("service =~ \"s%\"")).await), services_sent);
+    node.stop().await;
+
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    assert_eq!(node.recovered().events, 500);
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    assert_eq!(services(&ask(&mut client, &query("true")).await), services_sent);
+    let again = Node::start(config(data.path(), "")).await.err().unwrap().to_string();
+    assert!(again.contains("belongs to another running tidegate"), "{again}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_moves_by_itself_and_streams_run_out() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut all = node.ingest().subscribe(&Matcher::parse("state = \"expired\"").unwrap(), true).unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    ask(&mut client, &message(&[event("short", 0.2), event("long", 600.0)])).await;
+    let gone = async {
+        loop {
+            if let Some(tidegate::ingest::Update::Events(batch)) = all.updates.recv().await {
+                return batch.event(0).service().unwrap().to_owned();
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap(), "short");
+    assert_eq!(services(&ask(&mut client, &query("true")).await), ["long"]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_log_nothing_is_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("never made");
+    let node = Node::start(config(&folder, "[log]\nenabled = false\n")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    assert_eq!(ask(&mut client, &message(&[event("x", 60.0)])).await, [0x10, 1]);
+    assert_eq!(services(&ask(&mut client, &query("true")).await), ["x"]);
+    node.stop().await;
+    assert!(!folder.exists());
+}
