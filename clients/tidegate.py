@@ -176,6 +176,10 @@ class Server:
         body = Path(module).read_bytes()
         return json.loads(self.http(f"/api/v1/rules/{name}", "PUT", body, "application/wasm", **params))
 
+    def command(self, *words):
+        """Runs one of the program's own commands against this server."""
+        return run([self.binary, *words], env=os.environ | {"TIDEGATE_SERVER": self.page})
+
     def metrics(self):
         """All counters: {(name, frozenset of (label, value)): value}."""
         found = {}
@@ -220,8 +224,9 @@ class Workshop:
     def __init__(self, binary, folder):
         self.binary = str(Path(binary).resolve())
         self.folder = Path(folder)
-        # The SDK is compiled once for all of them.
-        self.environment = os.environ | {"CARGO_TARGET_DIR": str(self.folder / "target")}
+        # The SDK is compiled once for all of them, and nothing is left in the home directory.
+        self.environment = os.environ | {
+            "CARGO_TARGET_DIR": str(self.folder / "target"), "TIDEGATE_HOME": str(self.folder / "home")}
 
     def new(self, name):
         """A rule as `tidegate new` makes it; its folder."""

@@ -219,6 +219,7 @@ impl Session {
             .env("PATH", &self.path)
             .env("TIDEGATE_SERVER", &self.page)
             .env("TIDEGATE_RIEMANN", &self.riemann)
+            .env("TIDEGATE_HOME", self.home.join(".tidegate"))
             .env("NO_COLOR", "1")
             .env("REPOSITORY", crate::program::root())
             .output()
