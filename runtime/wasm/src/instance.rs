@@ -10,7 +10,7 @@ use crate::budget::{FIRST_LOOK, Meter, check_output};
 use crate::compile::Compiled;
 use crate::engine::MEMORY_MAX;
 use crate::memory::GuestSlice;
-use crate::trap::{Entry, LastWords, Scene, mebibytes};
+use crate::trap::{Entry, LastWords, Scene, size};
 use std::sync::Arc;
 use std::time::Instant;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Spent};
@@ -144,8 +144,8 @@ impl WasmGuest {
             .ok_or_else(|| {
                 fault(format!(
                     "a batch of {} does not fit into the {} of memory that it may have",
-                    mebibytes(len as u64),
-                    mebibytes(self.limits.memory)
+                    size(len as u64),
+                    size(self.limits.memory)
                 ))
             })?;
         if self.inbox.len < needed || self.inbox.len == 0 {
@@ -157,11 +157,11 @@ impl WasmGuest {
                 let refused = self.store.data().refused().map_or_else(String::new, |wish| {
                     format!(
                         "; it would need {} of memory, it may have {}",
-                        mebibytes(wish),
-                        mebibytes(self.limits.memory)
+                        size(wish),
+                        size(self.limits.memory)
                     )
                 });
-                return Err(fault(format!("has no room for a batch of {}{refused}", mebibytes(len as u64))));
+                return Err(fault(format!("has no room for a batch of {}{refused}", size(len as u64))));
             }
             if !offset.is_multiple_of(abi::REGION_ALIGN as u32) {
                 let message = format!(

@@ -4,7 +4,6 @@
 //! whether memory had been refused, and the dead guest's own descriptor says what it was doing, for which row, and the
 //! last words of a panic. The last is a claim like all that a guest says; it is bounded and cleaned, and decides nothing.
 
-use crate::engine::MEMORY_MAX;
 use crate::memory::GuestSlice;
 use tidegate_engine::guest::{Fault, FaultKind};
 use tidegate_event::abi::{self, Descriptor, MESSAGE_MAX, Moment, NO_ROW};
@@ -12,6 +11,8 @@ use wasmtime::{Trap, WasmBacktrace};
 
 /// How many functions a message names.
 const NAMED: usize = 4;
+/// How many characters of a function's name.
+const NAME_MAX: usize = 120;
 
 /// What a dead guest's memory says of its last moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,18 +124,14 @@ impl Scene<'_> {
             // Rust's allocator dies without a panic, so there are no last words or only its own.
             Some(wish) if words.is_empty() || words.starts_with("memory allocation") => (
                 FaultKind::Memory,
-                format!(
-                    "asked for {} of memory, it may have {}{at}",
-                    mebibytes(wish),
-                    mebibytes(self.memory)
-                ),
+                format!("asked for {} of memory, it may have {}{at}", size(wish), size(self.memory)),
             ),
             Some(wish) => (
                 FaultKind::Trap,
                 format!(
                     "{words} (it had been refused {} of memory, it may have {})",
-                    mebibytes(wish),
-                    mebibytes(self.memory)
+                    size(wish),
+                    size(self.memory)
                 ),
             ),
             None if words.is_empty() => (FaultKind::Trap, format!("stopped itself without a message{at}")),
@@ -143,54 +140,53 @@ impl Scene<'_> {
     }
 }
 
-/// A number of bytes for people: whole mebibytes, or kibibytes where those are few.
-pub(crate) fn mebibytes(bytes: u64) -> String {
-    if bytes >= 1 << 20 && (bytes.is_multiple_of(1 << 20) || bytes > MEMORY_MAX) {
-        format!("{} MiB", bytes >> 20)
-    } else {
-        format!("{} KiB", bytes.div_ceil(1024))
+/// A number of bytes for people: mebibytes to the next tenth, or kibibytes where that is less than one.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        return format!("{} KiB", bytes.div_ceil(1 << 10));
+    }
+    let (whole, part) = (bytes >> 20, bytes & ((1 << 20) - 1));
+    match (part * 10).div_ceil(1 << 20) {
+        0 => format!("{whole} MiB"),
+        10 => format!("{} MiB", whole + 1),
+        tenths => format!("{whole}.{tenths} MiB"),
     }
 }
 
 /// Where in the code it was, as far as functions have names.
 fn place_in_code(trace: &WasmBacktrace) -> String {
-    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
-    let names: Vec<String> = names
-        .map(plain_name)
-        .filter(|name| !is_machinery(name))
-        .take(NAMED)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    match names.split_first() {
+    let names: Vec<String> =
+        trace.frames().iter().filter_map(|frame| frame.func_name()).map(plain_name).collect();
+    tell_names(&names)
+}
+
+/// The names, innermost first; those of Rust's own libraries only when there are no others.
+fn tell_names(names: &[String]) -> String {
+    let own = names.iter().filter(|name| !is_library(name));
+    let mut told: Vec<String> = own.take(NAMED).map(|name| format!("`{name}`")).collect();
+    if told.is_empty() {
+        told.extend(names.first().map(|name| format!("`{name}`")));
+    }
+    match told.split_first() {
         None => String::new(),
         Some((inner, [])) => format!(", in {inner}"),
         Some((inner, outer)) => format!(", in {inner}, called by {}", outer.join(", ")),
     }
 }
 
-/// A function's name without the compiler's hash, and without line breaks or endless length.
+/// A function's name as its author wrote it, without line breaks or endless length.
 fn plain_name(name: &str) -> String {
-    let plain = match name.rsplit_once("::h") {
-        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|c| c.is_ascii_hexdigit()) => path,
-        _ => name,
-    };
-    plain.chars().filter(|c| !c.is_control()).take(120).collect()
+    // The alternate form leaves out the compiler's hash.
+    let plain = format!("{:#}", rustc_demangle::demangle(name));
+    plain.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
 }
 
-/// Whether a function is part of how a panic or an allocation fails rather than of the rule.
-fn is_machinery(name: &str) -> bool {
-    [
-        "core::panicking",
-        "std::panicking",
-        "std::alloc",
-        "alloc::alloc",
-        "rust_panic",
-        "__rust",
-        "__rustc",
-        "abort",
-    ]
-    .iter()
-    .any(|part| name.starts_with(part) || name.contains("rust_begin_unwind"))
+/// Whether a function is of Rust's own libraries: how a panic or an allocation fails, rather than where.
+fn is_library(name: &str) -> bool {
+    let name = name.trim_start_matches('<');
+    ["std::", "core::", "alloc::", "__rustc", "rust_", "__rust", "dlmalloc::", "compiler_builtins::"]
+        .iter()
+        .any(|library| name.starts_with(library))
 }
 
 #[cfg(test)]
@@ -236,17 +232,42 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_the_hash_and_nothing_else() {
-        assert_eq!(plain_name("slow::Slow::on_event::h0123456789abcdef"), "slow::Slow::on_event");
-        assert_eq!(plain_name("slow::hello"), "slow::hello");
-        assert!(is_machinery("core::panicking::panic_fmt"));
-        assert!(!is_machinery("slow::panicking"));
+    fn names_are_as_their_authors_wrote_them() {
+        assert_eq!(
+            plain_name("_ZN14tidegate_event4time9Timestamp5floor17hc1173377e2db9703E"),
+            "tidegate_event::time::Timestamp::floor"
+        );
+        assert_eq!(plain_name("_RNvNtCsebHcaeoSrxy_3std5alloc8rust_oom"), "std::alloc::rust_oom");
+        assert_eq!(plain_name("plain"), "plain");
+        assert_eq!(plain_name(&"x".repeat(500)).len(), NAME_MAX);
+    }
+
+    #[test]
+    fn rusts_own_functions_are_left_out_where_there_are_others() {
+        let tell =
+            |names: &[&str]| tell_names(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            tell(&["std::alloc::rust_oom", "<alloc::vec::Vec<T>>::push", "slow::grow"]),
+            ", in `slow::grow`"
+        );
+        assert_eq!(tell(&["slow::a", "core::iter::fold", "slow::b"]), ", in `slow::a`, called by `slow::b`");
+        assert_eq!(tell(&["core::iter::fold"]), ", in `core::iter::fold`");
+        assert_eq!(tell(&["a", "b", "c", "d", "e"]), ", in `a`, called by `b`, `c`, `d`");
+        assert_eq!(tell(&[]), "");
     }
 
     #[test]
     fn sizes_read_well() {
-        assert_eq!(mebibytes(16 << 20), "16 MiB");
-        assert_eq!(mebibytes(64 << 10), "64 KiB");
-        assert_eq!(mebibytes((16 << 20) + (64 << 10)), "16448 KiB");
+        for (bytes, text) in [
+            (0, "0 KiB"),
+            (1, "1 KiB"),
+            (64 << 10, "64 KiB"),
+            (16 << 20, "16 MiB"),
+            ((16 << 20) + (64 << 10), "16.1 MiB"),
+            ((1 << 20) + 1, "1.1 MiB"),
+            ((2 << 20) - 1, "2 MiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
     }
 }

@@ -284,7 +284,7 @@ fn memory_ends_at_the_limit() {
         "(block $full (loop $more (br_if $full (i32.lt_s (memory.grow (i32.const 1)) (i32.const 0))) (br $more)))
          (unreachable)",
     );
-    check(&module, FaultKind::Memory, "asked for 16448 KiB of memory, it may have 16 MiB, in `tg_batch`");
+    check(&module, FaultKind::Memory, "asked for 16.1 MiB of memory, it may have 16 MiB, in `tg_batch`");
 }
 
 #[test]
