@@ -1,8 +1,24 @@
-//! Sees to it that the dashboard is there before it is put into the binary.
+//! Sees to it that the dashboard is there before it is put into the binary, and that what is put in is what is there.
 
 use std::path::Path;
 
+/// Folders whose files are in the binary, besides the dashboard: the SDK and the examples, for `tidegate new`.
+const EMBEDDED: [&str; 6] = [
+    "engine/src",
+    "../sdk/src",
+    "../sdk/event/src",
+    "../sdk/macros/src",
+    "../sdk/testkit/src",
+    "../examples-wasm",
+];
+
 fn main() {
+    // Otherwise they are read when they are wanted, and a change needs no new build.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        for folder in EMBEDDED {
+            println!("cargo::rerun-if-changed={folder}");
+        }
+    }
     let bundle = Path::new("dashboard/dist");
     println!("cargo::rerun-if-changed={}", bundle.display());
     if !bundle.join("index.html").is_file() {

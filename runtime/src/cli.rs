@@ -4,7 +4,7 @@
 //! is its exit code ([`Exit`]). A verb that asks a running node does so as any program could: over HTTP ([`server`]) or
 //! Riemann's protocol ([`send`]). Only [`run`] starts a node.
 
-//TMP mod bench;
+mod bench;
 mod build;
 mod check;
 mod deploy;
@@ -19,7 +19,7 @@ mod screen;
 mod send;
 mod server;
 mod tap;
-//TMP mod test;
+mod test;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
@@ -52,7 +52,8 @@ enum Verb {
     New(new::Args),
     /// Build a rule into a module.
     Build(build::Args),
-    //TMP Test(test::Args),
+    /// Run a rule's tests natively, and again in the sandbox.
+    Test(test::Args),
     /// Deploy a module on a running node.
     Deploy(deploy::Args),
     /// List, show, pause, resume or remove rules.
@@ -63,7 +64,8 @@ enum Verb {
     Tap(tap::Args),
     /// Send events over Riemann's protocol.
     Send(send::Args),
-    //TMP Bench(bench::Args),
+    /// Measure this machine.
+    Bench(bench::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -95,13 +97,13 @@ impl Verb {
             Self::Check(args) => check::go(&args, screen),
             Self::New(args) => new::go(&args, screen),
             Self::Build(args) => build::go(&args, screen),
-            //TMP Self::Test(args) => test::go(&args, screen),
+            Self::Test(args) => test::go(&args, screen),
             Self::Deploy(args) => wait(deploy::go(args, screen)),
             Self::Rules(args) => wait(rules::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),
-            //TMP Self::Bench(args) => bench::go(args, screen),
+            Self::Bench(args) => bench::go(args, screen),
         }
     }
 }

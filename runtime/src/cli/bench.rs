@@ -73,11 +73,17 @@ struct Load {
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| (1..=100_000_000).contains(n)).ok_or_else(|| "1 to 100000000 was expected".into())
+    text.parse()
+        .ok()
+        .filter(|n| (1..=100_000_000).contains(n))
+        .ok_or_else(|| "1 to 100000000 was expected".into())
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|n| (0.05..=86_400.0).contains(n)).ok_or_else(|| "0.05 to 86400 was expected".into())
+    text.parse()
+        .ok()
+        .filter(|n| (0.05..=86_400.0).contains(n))
+        .ok_or_else(|| "0.05 to 86400 was expected".into())
 }
 
 /// Measures, and prints the figures.
@@ -92,7 +98,9 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let figures = runtime.block_on(async {
                 // Whether anybody is there is asked first, so that the answer is the usual one.
-                tokio::net::TcpStream::connect(address).await.map_err(|error| super::send::unreachable(&address, &error))?;
+                tokio::net::TcpStream::connect(address)
+                    .await
+                    .map_err(|error| super::send::unreachable(&address, &error))?;
                 load(&tcp.into()).await.map_err(|error| Failure::new(Exit::Failed, error))
             });
             figures?

@@ -1,6 +1,6 @@
 //! `tidegate build`: a rule's crate becomes a module that a node can deploy.
 
-mod cargo;
+pub mod cargo;
 mod strip;
 
 use super::check;
@@ -67,4 +67,15 @@ pub fn module(folder: &Path, add_target: bool) -> Result<Built, Failure> {
         .context("the module was built, but a node would refuse it")
         .or_exit(Exit::Invalid)?;
     Ok(Built { wasm, found })
+}
+
+/// Makes sure that there is a crate.
+pub fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let manifest = folder.join("Cargo.toml");
+    if manifest.is_file() {
+        return Ok(());
+    }
+    let message =
+        format!("there is no {}: name a rule's folder, or start one with `tidegate new`", manifest.display());
+    Err(Failure::say(Exit::Usage, message))
 }

@@ -2,6 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use super::screen::{Screen, count};
+use crate::clock;
 use crate::output::riemann::verdict;
 use serde_json::json;
 use std::fmt::Display;
@@ -141,8 +142,23 @@ impl Args {
             attributes: &attributes,
             ..NewEvent::default()
         });
-        events.finish()
+        finish(events)
     }
+}
+
+/// Adds the event of a line, if there is one.
+fn add(line: &[u8], events: &mut BatchBuilder) -> Result<(), String> {
+    let line = std::str::from_utf8(line).map_err(|_| "text in UTF-8 was expected".to_owned())?.trim();
+    if line.is_empty() {
+        return Ok(());
+    }
+    codec::json::decode_event(events, line).map_err(|error| error.message)
+}
+
+/// Events without a time happened when they are sent: on the wire, no time would be 1970.
+fn finish(mut events: BatchBuilder) -> Batch {
+    events.stamp(0, clock::now());
+    events.finish()
 }
 
 /// JSON events, one for each line.
@@ -167,19 +183,19 @@ impl<R: Read> Lines<R> {
             }
             self.read += 1;
             let wrong = match line.len() {
-                0..=LINE => codec::json::decode_lines(&mut events, &line).err().map(|error| error.message),
+                0..=LINE => add(&line, &mut events).err(),
                 _ => Some(format!("it has more than {LINE} bytes")),
             };
             if let Some(why) = wrong {
                 let failure = format!("line {}: {why}; it and what follows was not sent", self.read);
-                return Ok((events.finish(), Some(Failure::say(Exit::Failed, failure))));
+                return Ok((finish(events), Some(Failure::say(Exit::Failed, failure))));
             }
             // Whoever writes slowly wants each event sent now, not when there are many.
             if self.from.buffer().is_empty() && !events.is_empty() {
                 break;
             }
         }
-        Ok((events.finish(), None))
+        Ok((finish(events), None))
     }
 }
 

@@ -84,9 +84,7 @@ pub fn build(folder: &Path) -> Result<Vec<u8>, Failure> {
     let mut running = cargo.spawn().context("cargo cannot be run: install Rust from https://rustup.rs")?;
     let manifest = fs::canonicalize(folder.join("Cargo.toml"))?;
     let mut module = None;
-    for line in
-        BufReader::new(running.stdout.take().into_iter().next().context("cargo has no output")?).lines()
-    {
+    for line in BufReader::new(running.stdout.take().context("cargo has no output")?).lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
         module = artefact(&message, &manifest).or(module);
     }

@@ -101,6 +101,7 @@ fn files() -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     for (folder, manifest) in PACKAGES {
         files.insert(format!("{folder}/Cargo.toml"), manifest.as_bytes().to_vec());
     }
+    files.insert("sdk/README.md".to_owned(), include_bytes!("../../../../sdk/README.md").to_vec());
     files.insert("Cargo.toml".to_owned(), workspace()?.to_string().into_bytes());
     Ok(files)
 }
@@ -158,8 +159,12 @@ mod tests {
             assert!(files.contains_key(&format!("{folder}/Cargo.toml")));
             assert!(files.contains_key(&format!("{folder}/src/lib.rs")), "{folder}");
         }
-        let odd: Vec<_> =
-            files.keys().filter(|name| !name.ends_with(".rs") && !name.ends_with("Cargo.toml")).collect();
+        let odd: Vec<_> = files
+            .keys()
+            .filter(|name| {
+                !name.ends_with(".rs") && !name.ends_with("Cargo.toml") && *name != "sdk/README.md"
+            })
+            .collect();
         assert!(odd.is_empty(), "{odd:?}");
         let workspace = workspace().unwrap().to_string();
         assert!(
