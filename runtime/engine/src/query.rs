@@ -1,48 +1,37 @@
 //! The query language: Riemann's, and the one way in which anything here asks for events.
 //!
-//! Text becomes a [`Query`] ([`text`]), and that a [`Matcher`]: one query, one event, yes or no. The matcher defines what
-//! a query means; whatever is faster has to agree with it. `docs/query-language.md` is the specification.
+//! Three types, each of which settles more than the one before:
+//!
+//! - [`Query`]: what was written ([`text`](self::text) reads it into [`ast`]),
+//! - [`Plan`]: what has to be looked at, with everything decided that does not depend on an event,
+//! - [`Matcher`]: one plan, one event, yes or no. It defines what a query means; whatever is faster has to agree with it.
+//!
+//! `docs/query-language.md` is the specification; its examples are run by `tests/query_docs.rs`.
 
+mod advice;
 pub mod ast;
+mod error;
 mod matcher;
+mod number;
+mod pattern;
+mod plan;
 mod text;
-mod wildcard;
+mod token;
 
-pub use ast::{Op, Query, Value};
+pub use ast::Query;
+pub use error::{QueryError, Warning};
 pub use matcher::Matcher;
+pub use number::{Big, Number};
+pub use plan::{Known, Plan};
 
-use std::fmt;
-use std::ops::Range;
+/// The longest query, in bytes.
+pub const TEXT: usize = 16 << 10;
 
-/// Why a text is not a query, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryError {
-    /// What was expected and found.
-    pub message: String,
-    /// The bytes of the text that it is about.
-    pub span: Range<usize>,
-    /// What to do.
-    pub help: Option<String>,
-    /// The text.
-    pub text: String,
-}
+/// How deep parentheses and `not` may be nested.
+pub const DEPTH: usize = 128;
 
-impl fmt::Display for QueryError {
-    /// The message, the line, a caret under each character that it is about, the help.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let start = self.text[..self.span.start].rfind('\n').map_or(0, |at| at + 1);
-        let end = self.text[self.span.start..].find('\n').map_or(self.text.len(), |at| self.span.start + at);
-        let before = self.text[start..self.span.start].chars().count();
-        let under =
-            self.text[self.span.start..self.span.end.clamp(self.span.start, end)].chars().count().max(1);
-        writeln!(f, "{}", self.message)?;
-        writeln!(f, "  {}", &self.text[start..end])?;
-        write!(f, "  {}{}", " ".repeat(before), "^".repeat(under))?;
-        if let Some(help) = &self.help {
-            write!(f, "\n  {help}")?;
-        }
-        Ok(())
-    }
-}
+/// The longest pattern of `=~` and `~=`, in bytes.
+pub const PATTERN: usize = 1 << 10;
 
-impl std::error::Error for QueryError {}
+/// How many regular expressions a query may have.
+pub const PATTERNS: usize = 32;
