@@ -1,6 +1,53 @@
 //! Write stream rules in Rust, run them as wasm in Tidegate.
 //!
-#![doc = include_str!("../README.md")]
+//! A rule is a struct that holds **what one key remembers**, and the moments in which it is asked: [`Rule`]. `#[rule]` says
+//! which events it wants and what a key is; [`Out`] takes what it wants done.
+//!
+//! ```
+//! use tidegate_sdk::prelude::*;
+//!
+//! #[derive(Params)]
+//! struct Limits {
+//!     /// A metric above this is critical.
+//!     limit: f64,
+//!     /// Receives the crossings.
+//!     pager: Output,
+//! }
+//!
+//! /// What we remember about one host and service.
+//! #[derive(Serialize, Deserialize)]
+//! struct Crossing {
+//!     state: Changed<State>,
+//! }
+//!
+//! #[rule(query = "metric != nil", per = Stream, reads(metric))]
+//! impl Rule for Crossing {
+//!     type Params = Limits;
+//!
+//!     fn first_seen(_: &Event, _: &Limits) -> Self {
+//!         Self { state: Changed::starting(State::Ok) }
+//!     }
+//!
+//!     fn on_event(&mut self, event: &Event, limits: &Limits, out: &mut Out) {
+//!         let Some(metric) = event.metric() else { return };
+//!         let state = State::critical_if(metric > limits.limit);
+//!         if let Some(was) = self.state.set(state) {
+//!             out.to(limits.pager).state(state).describe(format_args!("was {was}")).send();
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The parts that rules are made of, one family in a file:
+//!
+//! - windows: [`Tumbling`], filled with anything that can [`Collect`];
+//! - numbers: [`Count`], [`Sum`], [`Mean`], [`Min`], [`Max`], [`Rate`], [`Ewma`], [`Decaying`];
+//! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`];
+//! - saying a thing once: [`Changed`], [`Steady`]; not too often: [`Throttle`].
+//!
+//! All are plain values with a bounded size that can be saved. There is no clock, no randomness and no input or output: a
+//! rule that wants the same answer natively and in wasm keeps away from `HashMap`, whose order differs between the two,
+//! and from `f64::ln` and its like, whose last bits do; `libm` has them for every machine.
 
 mod changed;
 mod fold;

@@ -10,7 +10,7 @@ pub struct Settings {
     #[param(default = 0.1)]
     weight: f64,
     /// Receives the crossings.
-    tell: Output,
+    pager: Output,
 }
 
 /// What we remember about one stream.
@@ -33,7 +33,7 @@ impl Rule for MovingAverage {
         let average = self.average.add(value);
         let state = State::critical_if(average > settings.limit);
         if let Some(was) = self.state.set(state) {
-            out.to(settings.tell)
+            out.to(settings.pager)
                 .state(state)
                 .metric(average)
                 .describe(format_args!("average {average:.1}, was {was}"))
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_single_peak_is_nothing_and_a_rise_is_told_once() {
-        Scene::<MovingAverage>::with("limit = 50, weight = 0.5, tell = 'pager'")
+        Scene::<MovingAverage>::with("limit = 50, weight = 0.5, pager = 'pager'")
             .play(
                 "
                 at  host  service  metric

@@ -1,61 +1,49 @@
-//! Says once when a service has stopped speaking, and once when it speaks again; and when a whole host has gone.
+//! Says when a service has stopped speaking, once, and when it speaks again.
 //!
-//! A stream that stops is forgotten with all that was known of it, so a rule for each stream could not tell a return from a
-//! first visit. This one keeps a list for each host: the index tells it of every service that runs out, and the list
-//! lives as long as anything on the host speaks. A host that has gone altogether is new when it returns.
-//!
-//! How long a silence has to be is the sender's to say, with the ttl of its events.
+//! How long a silence has to be is the sender's to say, with the ttl of its events. A stream that runs out is forgotten with
+//! all that was known of it; so nobody can tell a return from a first visit, and the first event of every stream says `ok`.
+//! That closes whatever was open, and closing what is not open does no harm. Where it does, `greet = false`.
 
-use std::collections::BTreeMap;
 use tidegate_sdk::prelude::*;
-
-/// So many silent services of a host are remembered; what falls silent beyond that is told, but not its return.
-const SILENT_MAX: usize = 1_000;
 
 #[derive(Params)]
 pub struct Settings {
+    /// Whether the first event of a stream says ok.
+    #[param(default = true)]
+    greet: bool,
     /// Receives every silence and every return.
     tell: Output,
 }
 
-/// What we remember about one host.
+/// What we remember about one host and service.
 #[derive(Serialize, Deserialize)]
 pub struct Silent {
-    /// The services that have stopped, and since when we know.
-    since: BTreeMap<String, Timestamp>,
+    /// When it last spoke, if it has.
+    last: Option<Timestamp>,
 }
 
-#[rule(query = "true", per = Host, reads(host, service, state, time))]
+#[rule(query = "true", per = Stream, reads(time))]
 impl Rule for Silent {
     type Params = Settings;
 
     fn first_seen(_: &Event, _: &Settings) -> Self {
-        Self { since: BTreeMap::new() }
+        Self { last: None }
     }
 
     fn on_event(&mut self, event: &Event, settings: &Settings, out: &mut Out) {
-        let service = event.service().unwrap_or_default();
-        if event.is_expired() {
-            if self.since.contains_key(service) {
-                return;
-            }
-            if self.since.len() < SILENT_MAX {
-                self.since.insert(service.to_owned(), event.time());
-            }
-            out.to(settings.tell).state(State::Critical).describe("has fallen silent").send();
-        } else if let Some(since) = self.since.remove(service) {
-            out.to(settings.tell)
-                .state(State::Ok)
-                .describe(format_args!("speaks again after {}", event.time() - since))
-                .send();
+        if self.last.is_none() && settings.greet {
+            out.to(settings.tell).state(State::Ok).no_metric().describe("speaks").send();
         }
+        self.last = self.last.max(Some(event.time()));
     }
 
-    fn on_expire(&mut self, _: &Event, settings: &Settings, out: &mut Out) {
+    fn on_expire(&mut self, event: &Event, settings: &Settings, out: &mut Out) {
+        // Without a last word before it, this is somebody else's word for a silence that has been told.
+        let Some(last) = self.last else { return };
         out.to(settings.tell)
-            .service("host")
             .state(State::Critical)
-            .describe("nothing on this host speaks any more")
+            .no_metric()
+            .describe(format_args!("silent for {:.0} s", (event.time() - last).secs_f64()))
             .send();
     }
 }
@@ -80,45 +68,27 @@ mod tests {
                 ",
             )
             .leaves(expect![[r#"
-                18.000001s  pager  web1 cpu  critical  has fallen silent  ttl=10
-                31s         pager  web1 cpu  ok        speaks again after 12.999999s  ttl=10
+                0s          pager  web1 cpu   ok        speaks  ttl=10
+                0s          pager  web1 disk  ok        speaks  ttl=60
+                18.000001s  pager  web1 cpu   critical  silent for 10 s  ttl=10
+                31s         pager  web1 cpu   ok        speaks  ttl=10
             "#]]);
     }
 
     #[test]
-    fn what_a_sender_calls_expired_is_silent_too() {
-        Scene::<Silent>::with("tell = 'pager'")
+    fn what_a_sender_calls_expired_is_silent_and_once_is_enough() {
+        Scene::<Silent>::with("tell = 'pager', greet = false")
             .play(
                 "
                 at  host  service  state
                 0s  web1  cpu      ok
-                1s  web1  cpu      expired
-                2s  web1  cpu      expired
-                3s  web1  cpu      ok
+                7s  web1  cpu      expired
+                8s  web1  cpu      expired
+                9s  web1  cpu      ok
                 ",
             )
             .leaves(expect![[r#"
-                1s  pager  web1 cpu  critical  has fallen silent
-                3s  pager  web1 cpu  ok        speaks again after 2s
-            "#]]);
-    }
-
-    #[test]
-    fn a_host_that_has_gone_is_told_last() {
-        Scene::<Silent>::with("tell = 'pager'")
-            .play(
-                "
-                at    host  service  ttl
-                0s    web1  cpu      10s
-                0s    web2  cpu      10s
-                5s    web2  cpu      1000s
-                200s  -
-                ",
-            )
-            .leaves(expect![[r#"
-                10.000001s  pager  web1 host  critical  nothing on this host speaks any more
-                10.000001s  pager  web1 cpu   critical  has fallen silent  ttl=10
-                20.000002s  pager  web1 host  critical  nothing on this host speaks any more
+                7s  pager  web1 cpu  critical  silent for 7 s
             "#]]);
     }
 }

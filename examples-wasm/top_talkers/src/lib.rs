@@ -1,5 +1,6 @@
 //! Who sends most: the hosts with the most events in each window, out of any number of hosts, one answer for everything.
 
+use tidegate_sdk::Entry;
 use tidegate_sdk::prelude::*;
 
 #[derive(Params)]
@@ -38,11 +39,12 @@ impl Rule for TopTalkers {
         let Some(top) = self.window.close(out.time()) else { return };
         let total = top.total();
         for (rank, talker) in top.most(settings.tell.into()).into_iter().enumerate() {
+            let Entry { name, count, over } = talker;
             out.to(settings.board)
-                .host(talker.name)
+                .host(name)
                 .service(&format!("top talker {}", rank + 1))
-                .metric(talker.count)
-                .describe(format_args!("{} to {} of {total} events", talker.count - talker.over, talker.count))
+                .metric(count)
+                .describe(format_args!("{} to {count} of {total} events", count - over))
                 .send();
         }
     }

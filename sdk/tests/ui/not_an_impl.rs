@@ -1,0 +1,6 @@
+use tidegate_sdk::prelude::*;
+
+#[rule(query = "true", per = Stream)]
+struct Silent;
+
+fn main() {}
