@@ -36,10 +36,37 @@ struct Deployment {
 }
 
 const DEPLOYMENTS: &[Deployment] = &[
-    Deployment { package: "latency_state", arguments: &["--name", "slow-requests", "--set", "limit_ms=250"] },
-    Deployment { package: "service_silent", arguments: &["--name", "silent-hosts"] },
-    Deployment { package: "error_ratio", arguments: &["--name", "failing-requests"] },
-    Deployment { package: "top_talkers", arguments: &["--name", "top-talkers"] },
+    Deployment {
+        package: "latency_state",
+        arguments: &[
+            "--name",
+            "slow-requests",
+            "--where",
+            "service =~ \"http.% latency\"",
+            "--set",
+            "limit_ms=250",
+            "--to",
+            "pager=screen",
+        ],
+    },
+    Deployment {
+        package: "error_ratio",
+        arguments: &["--name", "failing-requests", "--set", "every=5s", "--to", "pager=screen"],
+    },
+    Deployment {
+        package: "service_silent",
+        arguments: &[
+            "--name",
+            "silent-hosts",
+            "--where",
+            "service = \"cpu\" and tagged \"fleet\"",
+            "--set",
+            "greet=false",
+            "--to",
+            "tell=screen",
+        ],
+    },
+    Deployment { package: "top_talkers", arguments: &["--name", "top-talkers", "--set", "tell=3"] },
 ];
 
 /// Lines of the rules that are shown in a second at most, so that they can be read.
@@ -176,10 +203,9 @@ fn settings(port: u16) -> String {
          hosts = 40\n\
          services = 12\n\
          every = \"1s\"\n\
-         incidents = \"30s\"\n\n\
+         incidents = \"20s\"\n\n\
          [outputs.screen]\n\
-         type = \"console\"\n\
-         where = \"state = \\\"critical\\\" or state = \\\"expired\\\" and service = \\\"cpu\\\"\"\n"
+         type = \"console\"\n"
     )
 }
 

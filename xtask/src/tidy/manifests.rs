@@ -53,7 +53,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("tidegate-engine", &["tidegate-event"]),
     ("tidegate-wasm", &["tidegate-event", "tidegate-engine"]),
     ("tidegate-testkit", &["tidegate-event", "tidegate-sdk", "tidegate-engine"]),
-    ("tidegate", &["tidegate-event", "tidegate-engine", "tidegate-wasm"]),
+    // The program carries the example rules, for the benches that compare, and plays scenes, for `tidegate test`.
+    ("tidegate", &["tidegate-event", "tidegate-engine", "tidegate-wasm", "tidegate-sdk", "tidegate-testkit"]),
 ];
 
 /// The only crates that may know wasmtime and its tools.
