@@ -8,7 +8,7 @@ mod stages;
 pub mod workload;
 
 pub use load::{LoadArgs, load};
-pub use stages::{StageArgs, decode, guest, matching, shard};
+pub use stages::{StageArgs, built_in, decode, guest, matching, shard};
 
 use serde_json::{Value, json};
 use std::time::Duration;

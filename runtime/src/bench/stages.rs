@@ -91,7 +91,7 @@ pub fn matching(args: &StageArgs) -> anyhow::Result<Value> {
 /// One guest's call, as wasm and natively, on the same bytes.
 pub fn guest(args: &StageArgs) -> anyhow::Result<Value> {
     let rule = rules::find(&args.rule)?;
-    let (spec, host) = built_in(&args.rule, 0)?;
+    let (spec, host) = built_in(&args.rule)?;
     let mut wasm = host.guest(&spec).map_err(|fault| anyhow!("{fault}"))?;
     let mut native = (rule.native)(&spec.settings).map_err(|error| anyhow!("{error}"))?;
     let batches = guest_batches(args, &spec);
@@ -116,7 +116,7 @@ pub fn guest(args: &StageArgs) -> anyhow::Result<Value> {
 pub fn shard(args: &StageArgs) -> anyhow::Result<Value> {
     let seed = 42;
     let messages = Fleet::new(args.streams).messages(args.batches(), args.batch);
-    let (spec, host) = built_in(&args.rule, 0)?;
+    let (spec, host) = built_in(&args.rule)?;
     let host = Arc::new(host);
     let mut shard = Shard::new(Settings { seed, ..Settings::default() }, host.clone());
     for number in 0..args.rules {
@@ -183,8 +183,8 @@ fn guest_batches(args: &StageArgs, spec: &RuleSpec) -> Vec<Batch> {
     batches(args, 1).iter().map(gather).collect()
 }
 
-/// A built-in rule with its defaults, and a host that has its module.
-fn built_in(name: &str, seed: u64) -> anyhow::Result<(RuleSpec, Host)> {
+/// A built-in rule with its example settings, and a host that has its module.
+pub fn built_in(name: &str) -> anyhow::Result<(RuleSpec, Host)> {
     let rule = rules::find(name)?;
     let store = Arc::new(|digest: &str| rules::by_digest(digest).map(<[u8]>::to_vec));
     let host = Host::new(&HostOptions { instances: 64, ..HostOptions::default() }, store)?;
@@ -194,7 +194,7 @@ fn built_in(name: &str, seed: u64) -> anyhow::Result<(RuleSpec, Host)> {
     let resolved = manifest.resolve(&set, &BTreeMap::new()).map_err(|error| anyhow!(error))?;
     let spec = RuleSpec {
         name: name.to_owned(),
-        generation: 1 + seed,
+        generation: 1,
         module: compiled.inspected.digest.clone(),
         version: manifest.version.clone(),
         query: manifest.query.clone(),
