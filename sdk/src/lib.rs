@@ -52,8 +52,8 @@
 mod changed;
 mod fold;
 mod out;
-pub mod params;
 mod pace;
+pub mod params;
 pub mod prelude;
 mod quantiles;
 pub mod rt;
@@ -70,7 +70,7 @@ pub use out::{Level, Out, Output, Sending, StateText};
 pub use pace::Throttle;
 pub use params::Params;
 pub use quantiles::Quantiles;
-pub use rule::{Rule, Run};
+pub use rule::{Remembered, Rule, Run};
 pub use tidegate_event::{Event, Metric, Span, State, Timestamp};
 pub use tidegate_sdk_macros::{Params, rule};
 pub use top::{Entry, Top};

@@ -9,9 +9,7 @@ use crate::rt::NOTES_MAX;
 use crate::streams::Pending;
 use core::fmt;
 use std::io::Write as _;
-use tidegate_event::{
-    Action, Base, Event, Field, Metric, Record, Reply, Span, Spot, State, Timestamp,
-};
+use tidegate_event::{Action, Base, Event, Field, Metric, Record, Reply, Span, Spot, State, Timestamp};
 
 /// A place to send events to, as declared by a parameter. Which place that is, the deployment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

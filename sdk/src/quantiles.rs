@@ -47,14 +47,7 @@ pub struct Quantiles {
 
 impl Default for Quantiles {
     fn default() -> Self {
-        Self {
-            count: 0,
-            min: 0.0,
-            max: 0.0,
-            zeros: 0,
-            above: Buckets::default(),
-            below: Buckets::default(),
-        }
+        Self { count: 0, min: 0.0, max: 0.0, zeros: 0, above: Buckets::default(), below: Buckets::default() }
     }
 }
 

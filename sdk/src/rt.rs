@@ -19,9 +19,7 @@ use crate::streams::Streams;
 use crate::sys;
 use core::fmt;
 use tidegate_event::abi::{Moment, NO_ROW};
-use tidegate_event::{
-    Action, Base, BatchError, BatchRef, Field, Record, Reply, Settings, Spot, Timestamp,
-};
+use tidegate_event::{Action, Base, BatchError, BatchRef, Field, Record, Reply, Settings, Spot, Timestamp};
 
 /// A call keeps so many lines of its rule.
 pub const NOTES_MAX: u32 = 64;
@@ -134,8 +132,7 @@ impl<R: Rule> Runner<R> {
             let Some(key) = self.streams.find(slot) else { continue };
             let Some(params) = params(&self.bound, key.binding) else { continue };
             sys::mark(NO_ROW, Moment::Wake);
-            let mut out =
-                Out::new(reply, &mut key.pending, &mut self.notes, now, at, Base::Slot(slot));
+            let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, at, Base::Slot(slot));
             key.state.on_wake(params, &mut out);
             self.streams.woken(slot);
         }
@@ -167,8 +164,7 @@ impl<R: Rule> Runner<R> {
             }
             let before = self.streams.earliest(slot);
             let Some(key) = self.streams.find(slot) else { break };
-            let mut out =
-                Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));
+            let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));
             if leaving {
                 out.about(row, &event);
                 key.state.on_expire(&event, params, &mut out);
@@ -195,9 +191,9 @@ fn params<P>(bound: &[(u32, P)], binding: u32) -> Option<&P> {
 fn run_end(batch: &BatchRef<'_>, row: u32, count: u32, slot: u32, binding: u32) -> u32 {
     let mut end = row + 1;
     while end < count
-        && batch.event(end as usize).is_some_and(|event| {
-            event.slot() == slot && event.binding() == binding && !event.is_leaving()
-        })
+        && batch
+            .event(end as usize)
+            .is_some_and(|event| event.slot() == slot && event.binding() == binding && !event.is_leaving())
     {
         end += 1;
     }

@@ -6,6 +6,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_event::{BatchRef, Event};
 
+/// What can be remembered: data that can be saved and read back. Nothing to implement; deriving `Serialize` and
+/// `Deserialize` is enough.
+#[diagnostic::on_unimplemented(
+    message = "what a key remembers has to be data that can be saved",
+    label = "add #[derive(Serialize, Deserialize)] to `{Self}`"
+)]
+pub trait Remembered: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Remembered for T {}
+
 /// What one key remembers, and what it does about what happens.
 ///
 /// The SDK keeps one value for each key of the rule (each host and service, each host, … as `#[rule(per = …)]` says). The
@@ -21,7 +32,7 @@ use tidegate_event::{BatchRef, Event};
 /// There is no clock, no chance and no way out but [`Out`]: the same events and times give the same effects, byte for byte,
 /// whether live, after a restart, in a backtest or in a test. The value is ordinary data, so that it can be saved,
 /// shown and carried over to a new version of the rule.
-pub trait Rule: Serialize + DeserializeOwned + Send + 'static {
+pub trait Rule: Remembered {
     /// What is said when the rule is deployed; `()` for nothing.
     type Params: Params;
 

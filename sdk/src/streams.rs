@@ -33,13 +33,7 @@ pub struct Pending {
 
 impl Default for Pending {
     fn default() -> Self {
-        Self {
-            first: Timestamp::NEVER,
-            rest: Vec::new(),
-            floor: Timestamp(i64::MIN),
-            call: 0,
-            fired: 0,
-        }
+        Self { first: Timestamp::NEVER, rest: Vec::new(), floor: Timestamp(i64::MIN), call: 0, fired: 0 }
     }
 }
 

@@ -242,9 +242,8 @@ pub mod guest {
     pub fn bind<R: Rule>(guest: &'static LocalKey<Cell<R>>, binding: u32, len: u32) -> u32 {
         begin();
         mark(NO_ROW, Moment::Bind);
-        let bound = with_region(len, |settings| {
-            guest.with_borrow_mut(|guest| guest.runner.bind(binding, settings))
-        });
+        let bound =
+            with_region(len, |settings| guest.with_borrow_mut(|guest| guest.runner.bind(binding, settings)));
         mark(NO_ROW, Moment::Idle);
         match bound {
             Some(Ok(())) => 0,

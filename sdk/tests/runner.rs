@@ -3,9 +3,7 @@
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::fmt::Write;
-use tidegate_event::{
-    Base, Batch, BatchBuilder, Header, NewEvent, Override, Reply, Setting, SettingsWriter,
-};
+use tidegate_event::{Base, Batch, BatchBuilder, Header, NewEvent, Override, Reply, Setting, SettingsWriter};
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::rt::{RuleManifest, Runner, WAKES_PER_CALL};
 
@@ -156,19 +154,24 @@ fn wakes_come_before_events_by_moment_then_slot() {
 
 #[test]
 fn rows_of_one_key_keep_their_own_row_in_a_run() {
-    check(&[(0, &[(7, "", ""), (7, "", ""), (8, "", ""), (7, "", "")])], &expect![[r#"
+    check(
+        &[(0, &[(7, "", ""), (7, "", ""), (8, "", ""), (7, "", "")])],
+        &expect![[r#"
         -- 0s
         row 0, 0s: event 1 at 0s
         row 1, 0s: event 2 at 0s
         row 2, 0s: event 1 at 0s
         row 3, 0s: event 3 at 0s
         2 keys
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_goodbye_ends_the_key_and_its_wakes_and_the_next_event_begins_anew() {
-    check(&[(0, &[(0, "", "5")]), (1, &[(0, "!", ""), (0, "", "")]), (9, &[])], &expect![[r#"
+    check(
+        &[(0, &[(0, "", "5")]), (1, &[(0, "!", ""), (0, "", "")]), (9, &[])],
+        &expect![[r#"
         -- 0s
         row 0, 0s: event 1 at 0s
         1 keys, next wake 5s
@@ -178,21 +181,27 @@ fn a_goodbye_ends_the_key_and_its_wakes_and_the_next_event_begins_anew() {
         1 keys
         -- 9s
         1 keys
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_goodbye_to_an_unknown_key_is_heard_and_leaves_nothing() {
-    check(&[(0, &[(0, "!", "")])], &expect![[r#"
+    check(
+        &[(0, &[(0, "!", "")])],
+        &expect![[r#"
         -- 0s
         row 0, 0s: goodbye
         0 keys
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_a_wake_asks_for_in_the_past_is_due_at_once_and_time_does_not_run_backwards() {
-    check(&[(0, &[(0, "again", "3")]), (9, &[])], &expect![[r#"
+    check(
+        &[(0, &[(0, "again", "3")]), (9, &[])],
+        &expect![[r#"
         -- 0s
         row 0, 0s: event 1 at 0s
         1 keys, next wake 3s
@@ -201,19 +210,23 @@ fn what_a_wake_asks_for_in_the_past_is_due_at_once_and_time_does_not_run_backwar
         slot 0, 3s: wake 3s of 9s
         slot 0, 3s: wake 3s of 9s
         1 keys
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_an_event_asks_for_in_the_past_comes_with_the_next_call() {
-    check(&[(9, &[(0, "", "3")]), (9, &[])], &expect![[r#"
+    check(
+        &[(9, &[(0, "", "3")]), (9, &[])],
+        &expect![[r#"
         -- 9s
         row 0, 9s: event 1 at 9s
         1 keys, next wake 3s
         -- 9s
         slot 0, 3s: wake 3s of 9s
         1 keys
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct ErrorRatio {
 }
 
 #[rule(
-    query = r#"(service = "http.requests" or service = "http.errors") and metric != nil"#,
+    query = r#"(service = "http.requests" or service = "http.errors") and metric != nil and state != "expired""#,
     per = Host,
     reads(service, metric, time)
 )]

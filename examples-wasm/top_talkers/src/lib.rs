@@ -21,7 +21,7 @@ pub struct TopTalkers {
     window: Tumbling<Top<256>>,
 }
 
-#[rule(query = "host != nil", per = Whole, reads(host, time))]
+#[rule(query = r#"host != nil and state != "expired""#, per = Whole, reads(host, time))]
 impl Rule for TopTalkers {
     type Params = Settings;
 

@@ -11,7 +11,7 @@ use proc_macro::TokenStream;
 ///
 /// ```text
 /// #[rule(
-///     query = "service =~ 'http.%' and metric != nil",   // which events; a deployment may say otherwise
+///     query = r#"service =~ "http.%" and metric != nil"#,   // which events; a deployment may say otherwise
 ///     per = Stream,            // what gets its own copy: Stream, Host, Service, Attribute("name") or Whole
 ///     reads(metric, time),     // the fields that it looks at; all of them when nothing is said
 ///     state_schema = 2,        // counted up when what is saved can no longer be read; 1 when nothing is said

@@ -46,7 +46,9 @@ fn derive(input: DeriveInput) -> Result<TokenStream, Error> {
         let Some(ident) = &field.ident else { continue };
         let label = ident.to_string();
         let ty = &field.ty;
-        reads.push(quote_spanned! {ty.span()=> #ident: ::tidegate_sdk::params::value::<#ty>(settings, #label)? });
+        reads.push(
+            quote_spanned! {ty.span()=> #ident: ::tidegate_sdk::params::value::<#ty>(settings, #label)? },
+        );
     }
     if let Some(errors) = errors {
         return Err(errors);
@@ -71,11 +73,7 @@ fn param(field: &Field) -> Result<String, Error> {
     let (kind, optional) = kind(&field.ty)?;
     let default = default(field, kind, optional)?;
     let doc = json::doc(&field.attrs);
-    let mut json = format!(
-        r#"{{"name":{},"kind":"{kind}","doc":{}"#,
-        json::string(name),
-        json::string(&doc)
-    );
+    let mut json = format!(r#"{{"name":{},"kind":"{kind}","doc":{}"#, json::string(name), json::string(&doc));
     if let Some(default) = default {
         json.push_str(&format!(r#","default":{}"#, json::string(&default)));
     }
@@ -131,9 +129,9 @@ fn default(field: &Field, kind: &str, optional: bool) -> Result<Option<String>, 
                 return Err(meta.error("a parameter knows `default = …` and nothing else"));
             }
             if optional {
-                return Err(meta.error(
-                    "a parameter with a default is always there: write its type without `Option`",
-                ));
+                return Err(
+                    meta.error("a parameter with a default is always there: write its type without `Option`")
+                );
             }
             let negative = {
                 let value = meta.value()?;

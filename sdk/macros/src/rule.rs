@@ -140,7 +140,7 @@ impl Parse for Args {
         let missing = |what| Error::new(Span::call_site(), what);
         Ok(Self {
             query: query.ok_or_else(|| {
-                missing("which events? write #[rule(query = \"service = 'cpu'\", per = Stream)]; \"true\" is all of them")
+                missing("which events? write #[rule(query = \"metric > 5\", per = Stream)]; \"true\" is all of them")
             })?,
             per: per.ok_or_else(|| missing(KEYS))?,
             reads: reads.unwrap_or_else(|| FIELDS.iter().map(|&field| field.to_owned()).collect()),

@@ -1,1 +1,15 @@
-//! Every page of the book for authors, so that its listings are compiled and run as tests.
+//! Every page for authors, so that its listings are compiled and run as tests.
+
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../docs/rules/first-rule.md")]
+    struct FirstRule;
+    #[doc = include_str!("../../../docs/rules/state-and-time.md")]
+    struct StateAndTime;
+    #[doc = include_str!("../../../docs/rules/parts.md")]
+    struct Parts;
+    #[doc = include_str!("../../../docs/rules/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../../README.md")]
+    struct Sdk;
+}

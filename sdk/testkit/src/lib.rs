@@ -8,7 +8,7 @@
 //! #[derive(Serialize, Deserialize)]
 //! struct Spoken(u64);
 //!
-//! #[rule(query = "service = 'cpu'", per = Stream)]
+//! #[rule(query = r#"service = "cpu""#, per = Stream)]
 //! impl Rule for Spoken {
 //!     type Params = ();
 //!

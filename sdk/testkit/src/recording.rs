@@ -102,7 +102,8 @@ impl Exchange {
         let (expected, found) = (lines(self), lines(&other));
         let at = expected.iter().zip(&found).position(|(expected, found)| expected != found);
         let at = at.unwrap_or(expected.len().min(found.len()));
-        let line = |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "the same, in other bytes".into());
+        let line =
+            |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "the same, in other bytes".into());
         Err(Difference { effect: at, expected: line(&expected), found: line(&found) })
     }
 }
@@ -130,7 +131,8 @@ impl Recording {
     /// Writes the recording.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         let Self { package, test, settings, exchanges } = self;
-        let head = Head { scene: FORMAT, package: package.clone(), test: test.clone(), settings: settings.clone() };
+        let head =
+            Head { scene: FORMAT, package: package.clone(), test: test.clone(), settings: settings.clone() };
         serde_json::to_writer(&mut to, &head)?;
         to.write_all(b"\n")?;
         for exchange in exchanges {
@@ -144,7 +146,8 @@ impl Recording {
     pub fn read(from: impl BufRead) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
         let mut lines = from.lines();
-        let head = lines.next().ok_or_else(|| invalid("a recording was expected, the file is empty".into()))??;
+        let head =
+            lines.next().ok_or_else(|| invalid("a recording was expected, the file is empty".into()))??;
         let head: Head = serde_json::from_str(&head)
             .map_err(|error| invalid(format!("the first line is not that of a recording: {error}")))?;
         if head.scene != FORMAT {
@@ -233,7 +236,9 @@ mod tests {
         assert!(error("").contains("the file is empty"));
         assert!(error("x").contains("the first line is not that of a recording"));
         let head = r#"{"scene":1,"package":"","test":"","settings":""}"#;
-        assert!(error(&format!("{head}\n{{\"block\":\"0\"}}")).contains("line 2 is not a call: bytes in hex"));
+        assert!(
+            error(&format!("{head}\n{{\"block\":\"0\"}}")).contains("line 2 is not a call: bytes in hex")
+        );
         assert!(error(&head.replace(":1", ":2")).contains("format 1 was expected, found 2"));
     }
 
@@ -243,7 +248,10 @@ mod tests {
         assert_eq!(exchange.compare(&reply(1)), Ok(()));
         let difference = exchange.compare(&reply(2)).unwrap_err();
         assert_eq!(difference.effect, 0);
-        assert!(difference.expected.contains("Int(1)") && difference.found.contains("Int(2)"), "{difference}");
+        assert!(
+            difference.expected.contains("Int(1)") && difference.found.contains("Int(2)"),
+            "{difference}"
+        );
         let none = exchange.compare(&Reply::default()).unwrap_err();
         assert!(none.found.contains("next wake"), "{none}");
     }

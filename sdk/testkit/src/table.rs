@@ -14,20 +14,28 @@ pub struct Moment {
 /// Reads a table. A mistake in it is a mistake of the test and panics with the line.
 pub fn read(text: &str) -> Vec<Moment> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let Some((_, head)) = lines.next() else { panic!("the table is empty: begin with a line like `at host service metric`") };
+    let Some((_, head)) = lines.next() else {
+        panic!("the table is empty: begin with a line like `at host service metric`")
+    };
     let columns: Vec<String> = cells(head);
     assert_eq!(columns[0], "at", "the first column of a scene is `at`: when the event arrives");
     let mut moments: Vec<Moment> = Vec::new();
     for (number, line) in lines {
-        let wrong = |what: &str| -> ! { panic!("line {} of the scene, `{}`: {what}", number + 1, line.trim()) };
+        let wrong =
+            |what: &str| -> ! { panic!("line {} of the scene, `{}`: {what}", number + 1, line.trim()) };
         let cells = cells(line);
         if cells.len() > columns.len() {
-            wrong(&format!("{} columns were expected; put text with spaces into single quotes", columns.len()));
+            wrong(&format!(
+                "{} columns were expected; put text with spaces into single quotes",
+                columns.len()
+            ));
         }
         let Some(at) = Span::parse(&cells[0]) else { wrong("a time like 0s, 1.5s or 2m was expected first") };
         let at = Timestamp(at.0);
         match moments.last() {
-            Some(last) if at < last.at => wrong("time does not run backwards; an old event has a `time` column"),
+            Some(last) if at < last.at => {
+                wrong("time does not run backwards; an old event has a `time` column")
+            }
             Some(last) if at == last.at => {}
             _ => moments.push(Moment { at, events: BatchBuilder::new() }),
         }
