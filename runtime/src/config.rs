@@ -10,6 +10,7 @@
 //! Unknown keys are mistakes: a setting that is silently ignored is worse than a node that does not start.
 
 mod problem;
+mod resolve;
 mod resolved;
 mod section;
 mod written;
@@ -81,7 +82,7 @@ fn read(source: Source, environment: &Environment, findings: &Findings) -> Resul
     }
     let variable = |name: &str| environment.get(name).cloned();
     let mut root = Section::root(&table, findings, &variable);
-    let mut config = resolved::resolve(&mut root);
+    let mut config = resolve::resolve(&mut root);
     root.finish();
     // After a mistake of grammar the rest of the tree is a guess: what it lacks may be there.
     let mut problems = if grammar.is_empty() { findings.errors.take() } else { grammar };

@@ -63,7 +63,7 @@ impl Running {
 
     async fn settled(&self) {
         let stats = self.stats();
-        eventually(&format!("all is settled {stats:?}"), || stats.queued.get() == 0).await;
+        eventually("all is settled", || stats.queued.get() == 0).await;
         assert_output_balances(&stats);
     }
 
@@ -561,7 +561,8 @@ async fn the_console_shows_a_line_per_event_that_cannot_steer_the_terminal() {
     expect_test::expect![[r#"
         2023-11-14T22:13:20.123Z  slow_api  web1  api\u{1b}[2J  critical  412.5  slow\nas\u{202e}ever
         1970-01-01T00:00:00.000Z  slow_api  -  -  -
-    "#]].assert_eq(&String::from_utf8(screen.0.lock().unwrap().clone()).unwrap());
+    "#]]
+    .assert_eq(&String::from_utf8(screen.0.lock().unwrap().clone()).unwrap());
 }
 
 #[derive(Clone, Debug)]

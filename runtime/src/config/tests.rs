@@ -419,5 +419,10 @@ fn what_the_manual_gives_as_defaults_are_the_defaults() {
 
 #[test]
 fn a_query_that_does_not_parse_is_a_mistake_in_its_line() {
-    refused("[outputs.c]\ntype = \"console\"\nwhere = \"state = \"\n", &[], &expect![[r#""#]]);
+    let text = "[outputs.c]\ntype = \"console\"\nwhere = \"state = \"\n";
+    let source = Source { path: None, text: text.to_owned() };
+    let error = parse(source, &Environment::new()).unwrap_err();
+    let [problem] = error.problems() else { panic!("{error}") };
+    assert!(problem.message.starts_with("`where` is no query: "), "{error}");
+    assert_eq!(problem.spot, Spot::File(text.find("\"state").unwrap()..text.len() - 1));
 }

@@ -1,0 +1,257 @@
+//! From the tree as typed to the configuration as used: each section with its keys, bounds and defaults.
+
+use super::problem::{Problem, Source, Spot};
+use super::resolved::{
+    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind,
+    Riemann, WebSocket,
+};
+use super::section::Section;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tidegate_engine::query::Matcher;
+use tidegate_event::Span;
+
+/// Checks the whole tree and reports everything that is wrong with it; what is wrong has its default in the result.
+pub(super) fn resolve(root: &mut Section<'_>) -> Config {
+    let data = root.text("data", "\"./tidegate-data\"").unwrap_or_else(|| "./tidegate-data".into());
+    Config {
+        data: data.into(),
+        log: log(root.section("log")),
+        engine: engine(root.section("engine")),
+        http: http(root.section("http")),
+        websocket: websocket(root.section("websocket")),
+        inputs: root.named("inputs").into_iter().filter_map(input).collect(),
+        outputs: root.named("outputs").into_iter().filter_map(output).collect(),
+        warnings: Vec::new(),
+        source: Source::default(),
+    }
+}
+
+fn log(mut at: Section<'_>) -> Log {
+    let log = Log {
+        enabled: at.switch("enabled", true),
+        segment: at.size("segment", ("1MiB", "4GiB"), "64MiB"),
+        keep_bytes: at.size("keep_bytes", ("1MiB", "1024TiB"), "1GiB"),
+        keep_for: at.time("keep_for", ("1m", "36500d"), "7d"),
+    };
+    if log.keep_bytes < log.segment {
+        let problem = Problem::new(at.spot_of("keep_bytes"), "`keep_bytes` is smaller than `segment`".into());
+        at.error(problem.hint("whole files are removed, and the one being written never is"));
+    }
+    at.finish();
+    log
+}
+
+fn engine(mut at: Section<'_>) -> Engine {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)) as u64;
+    let engine = Engine {
+        shards: at.count("shards", 1..=64, cores) as usize,
+        in_flight: at.size("in_flight", ("1MiB", "64GiB"), "64MiB") as usize,
+        default_ttl: Span(at.time("default_ttl", ("1s", "36500d"), "60s").as_micros() as i64),
+        max_streams: at.count("max_streams", 1..=1_000_000_000, 1_000_000) as usize,
+    };
+    at.finish();
+    engine
+}
+
+/// Warns when an address can be reached from outside.
+fn open_to_others(at: &Section<'_>, key: &str, address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        let message =
+            format!("{address} can be reached from other machines, without encryption or a password");
+        at.warn(Problem::new(at.spot_of(key), message).hint("use 127.0.0.1, or a firewall"));
+    }
+}
+
+fn http(mut at: Section<'_>) -> Http {
+    let address = at.listener("address", "127.0.0.1:5559").unwrap_or(([127, 0, 0, 1], 5559).into());
+    let allow_remote = at.switch("allow_remote", false);
+    if address.ip().is_loopback() || allow_remote {
+        open_to_others(&at, "address", address);
+    } else {
+        let message = format!(
+            "{address} would let every machine that reaches it deploy rules: there are no passwords yet"
+        );
+        let problem = Problem::new(at.spot_of("address"), message);
+        at.error(
+            problem.hint(
+                "use 127.0.0.1, or set http.allow_remote = true where only trusted machines can connect",
+            ),
+        );
+    }
+    at.finish();
+    Http { address, allow_remote }
+}
+
+fn websocket(mut at: Section<'_>) -> WebSocket {
+    let enabled = at.switch("enabled", true);
+    let address = at.listener("address", "127.0.0.1:5556").unwrap_or(([127, 0, 0, 1], 5556).into());
+    if enabled {
+        open_to_others(&at, "address", address);
+    }
+    at.finish();
+    WebSocket { enabled, address }
+}
+
+#[derive(Clone, Copy)]
+enum InputType {
+    Riemann,
+    Host,
+    Fleet,
+}
+
+fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
+    let words = [
+        ("riemann", Some(InputType::Riemann)),
+        ("host", Some(InputType::Host)),
+        ("fleet", Some(InputType::Fleet)),
+    ];
+    at.required_word("type", &words);
+    let kind = match at.word("type", &words, None)? {
+        InputType::Riemann => InputKind::Riemann(riemann_input(&mut at)),
+        InputType::Host => InputKind::Host(Host {
+            every: at.time("every", ("100ms", "1d"), "5s"),
+            host: at.text("host", "\"web1\""),
+        }),
+        InputType::Fleet => InputKind::Fleet(Fleet {
+            hosts: at.count("hosts", 1..=10_000, 40) as usize,
+            services: at.count("services", 1..=12, 12) as usize,
+            every: at.time("every", ("100ms", "1h"), "1s"),
+            incidents: at.time("incidents", ("10s", "1d"), "2m"),
+            seed: at.count("seed", 0..=i64::MAX as u64, 1),
+        }),
+    };
+    at.finish();
+    Some(Input { name, kind })
+}
+
+fn riemann_input(at: &mut Section<'_>) -> Riemann {
+    let (mut tcp, mut udp) = (at.listener("tcp", "127.0.0.1:5555"), at.listener("udp", "127.0.0.1:5555"));
+    if !at.has("tcp") && !at.has("udp") {
+        tcp = Some(([127, 0, 0, 1], 5555).into());
+        udp = tcp;
+    }
+    for (key, address) in [("tcp", tcp), ("udp", udp)] {
+        if let Some(address) = address {
+            open_to_others(at, key, address);
+        }
+    }
+    Riemann {
+        tcp,
+        udp,
+        max_frame: at.size("max_frame", ("1KiB", "1GiB"), "16MiB") as usize,
+        max_datagram: at.size("max_datagram", ("512B", "64KiB"), "16KiB") as usize,
+        stall: at.time("stall", ("10ms", "1h"), "10s"),
+        idle: at.time("idle", ("1s", "365d"), "1h"),
+        unread: at.time("unread", ("10ms", "1h"), "30s"),
+        max_connections: at.count("max_connections", 1..=1_000_000, 10_000) as usize,
+        max_per_address: at.count("max_per_address", 1..=1_000_000, 1_000) as usize,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum OutputType {
+    Console,
+    File,
+    Webhook,
+    Graphite,
+    Riemann,
+}
+
+fn output((name, mut at): (String, Section<'_>)) -> Option<Output> {
+    if name == LIVE {
+        let problem = Problem::new(at.spot(), "the output `live` always exists: it is the page".into());
+        at.error(problem.hint("choose another name"));
+        return None;
+    }
+    let words = [
+        ("console", Some(OutputType::Console)),
+        ("file", Some(OutputType::File)),
+        ("webhook", Some(OutputType::Webhook)),
+        ("graphite", Some(OutputType::Graphite)),
+        ("riemann", Some(OutputType::Riemann)),
+    ];
+    at.required_word("type", &words);
+    let kind = at.word("type", &words, None)?;
+    let common = common(&mut at);
+    let kind = match kind {
+        OutputType::Console => Some(OutputKind::Console),
+        OutputType::File => file(&mut at),
+        OutputType::Webhook => webhook(&mut at),
+        OutputType::Graphite => {
+            let (address, timeout) = (at.target("address", "127.0.0.1:2003"), patience(&mut at));
+            let prefix = at.text("prefix", "\"tidegate.\"").unwrap_or_default();
+            address.map(|address| OutputKind::Graphite { address, prefix, timeout })
+        }
+        OutputType::Riemann => {
+            let (address, timeout) = (at.target("address", "riemann.example:5555"), patience(&mut at));
+            address.map(|address| OutputKind::Riemann { address, timeout })
+        }
+    };
+    at.finish();
+    Some(Output { name, common, kind: kind? })
+}
+
+fn patience(at: &mut Section<'_>) -> Duration {
+    at.time("timeout", ("10ms", "10m"), "30s")
+}
+
+fn common(at: &mut Section<'_>) -> Common {
+    Common {
+        queue: at.size("queue", ("1KiB", "64GiB"), "16MiB") as usize,
+        queue_events: at.count("queue_events", 1..=100_000_000, 100_000) as usize,
+        on_full: at.word(
+            "on_full",
+            &[("drop_oldest", OnFull::DropOldest), ("drop_newest", OnFull::DropNewest)],
+            OnFull::DropOldest,
+        ),
+        batch: at.count("batch", 1..=10_000, 500) as usize,
+        give_up_after: at.time("give_up_after", ("1s", "365d"), "1h"),
+        filter: query(at),
+    }
+}
+
+fn query(at: &mut Section<'_>) -> Option<String> {
+    let text = at.text("where", "\"state = \\\"critical\\\"\"")?;
+    if let Err(error) = Matcher::parse(&text) {
+        let problem = Problem::new(at.spot_of("where"), format!("`where` is no query: {}", error.message));
+        let near =
+            text.get(error.span.clone()).filter(|near| !near.is_empty()).map(|near| format!("at `{near}`"));
+        at.error(problem.hint(error.help.or(near).unwrap_or_else(|| "at its end".into())));
+    }
+    Some(text)
+}
+
+fn file(at: &mut Section<'_>) -> Option<OutputKind> {
+    let path = at.required("path", "\"/var/log/tidegate-alerts.ndjson\"")?;
+    Some(OutputKind::File { path: path.into() })
+}
+
+fn webhook(at: &mut Section<'_>) -> Option<OutputKind> {
+    let timeout = patience(at);
+    let headers = at.secrets("headers");
+    for (name, value) in &headers {
+        if reqwest::header::HeaderName::try_from(name.as_str()).is_err()
+            || reqwest::header::HeaderValue::try_from(value.reveal()).is_err()
+        {
+            let spot = match at.spot_of("headers") {
+                Spot::File(range) => Spot::Secret(range),
+                other => other,
+            };
+            at.error(Problem::new(spot, format!("`{name}` cannot be sent as a header")));
+        }
+    }
+    let url = at.secret("url", "\"http://127.0.0.1:8080/alerts\"")?;
+    let fault = match reqwest::Url::parse(url.reveal()) {
+        Ok(parsed) if parsed.scheme() == "http" => None,
+        Ok(parsed) => {
+            Some(format!("`url` begins with {}://, this version sends over http:// only", parsed.scheme()))
+        }
+        Err(error) => Some(format!("`url` is none: {error}")),
+    };
+    if let Some(message) = fault {
+        let problem = Problem::new(at.secret_spot("url"), message);
+        at.error(problem.hint("point it at a proxy on this machine that speaks https"));
+    }
+    Some(OutputKind::Webhook { url, headers, timeout })
+}
