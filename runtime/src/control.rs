@@ -56,7 +56,10 @@ impl Controller {
         tokio::task::spawn_blocking(move || host.compile_within(&wasm, COMPILE))
             .await
             .map_err(|error| ControlError::Busy(error.to_string()))?
-            .map_err(|refusal| ControlError::Invalid(refusal.to_string()))
+            .map_err(|refusal| match refusal.is_ours() {
+                true => ControlError::Busy(refusal.to_string()),
+                false => ControlError::Invalid(refusal.to_string()),
+            })
     }
 
     async fn deploy(&self, wish: Deployment) -> Result<Deployed, ControlError> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
 use tidegate_engine::shard::{Merged, Step, merge};
-use tidegate_event::{Batch, BatchBuilder, Header, FieldSet, Timestamp};
+use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Requests taken together at most.
@@ -31,6 +31,8 @@ const TOGETHER: usize = 1024;
 const WRITE: usize = 1 << 20;
 /// Positions on their way to the shards while the log is read at start.
 const REPLAY_WINDOW: usize = 256;
+/// Time moves by itself no more often than this, so that a rule that always wants to be woken cannot fill the log.
+const TICK: Span = Span::millis(1);
 /// How long to wait before emitted events are tried again when the log could not be written.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -237,10 +239,15 @@ impl Sequencer {
         if !self.emitted.is_empty() {
             return RETRY;
         }
-        let due = self.next_due.iter().min().copied().unwrap_or(Timestamp::NEVER);
-        let left = (due - clock::now()).0.clamp(0, 3_600_000_000);
+        let left = (self.due() - clock::now()).0.clamp(0, 3_600_000_000);
         // A tick that is on its way has yet to say when the next is due.
         if self.on_the_way.values().any(|on_the_way| on_the_way.tick) { RETRY } else { Duration::from_micros(left as u64) }
+    }
+
+    /// When something is due, but not right after time has moved.
+    fn due(&self) -> Timestamp {
+        let due = self.next_due.iter().min().copied().unwrap_or(Timestamp::NEVER);
+        due.max(self.now + TICK)
     }
 
     fn place(&mut self) -> (u64, Timestamp) {
@@ -292,7 +299,7 @@ impl Sequencer {
 
     /// Time moves by itself when something is due and nothing else moves it.
     fn place_tick(&mut self, placed: &mut Vec<Placed>) {
-        let due = self.next_due.iter().min().copied().unwrap_or(Timestamp::NEVER);
+        let due = self.due();
         let moving = placed.iter().any(|placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. }));
         if self.stopping || moving || !self.on_the_way.is_empty() || clock::now() < due {
             return;

@@ -116,3 +116,61 @@ async fn without_a_log_nothing_is_kept() {
     node.stop().await;
     assert!(!folder.exists());
 }
+
+/// A rule of the binary, deployed over HTTP while events flow.
+async fn deploy(node: &Node, name: &str, parameters: &str) -> serde_json::Value {
+    let url = format!("http://{}/api/v1/rules/{name}?{parameters}", address(node, "http"));
+    let wasm = tidegate::rules::find(name).unwrap().wasm;
+    let client = reqwest::Client::new();
+    let request = client.put(url).header("content-type", "application/wasm").body(wasm);
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert!(status.is_success(), "{status}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn rule(node: &Node, name: &str) -> serde_json::Value {
+    let url = format!("http://{}/api/v1/rules/{name}", address(node, "http"));
+    serde_json::from_str(&reqwest::get(url).await.unwrap().text().await.unwrap()).unwrap()
+}
+
+/// Asks until the answer is as it should be, for a while.
+async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if ask().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_deployed_while_events_flow_and_is_back_with_its_state_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    let event = |metric: i64| NewEvent { metric: Some(Metric::Int(metric)), ..event("queue", 600.0) };
+    ask(&mut client, &message(&[event(1)])).await;
+
+    let deployed = deploy(&node, "moving-average", "set.limit=100&set.weight=0.5&to.pager=live").await;
+    assert_eq!((deployed["generation"].as_u64(), deployed["shards"].as_u64()), (Some(1), Some(2)), "{deployed}");
+    ask(&mut client, &message(&[event(190)])).await;
+    eventually("the rule saw one event", async || rule(&node, "moving-average").await["events"] == 1).await;
+    let forwarded = rule(&node, "moving-average").await["forwarded"].as_u64();
+    assert_eq!(forwarded, Some(1), "190 is above 100 at once");
+    node.stop().await;
+
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    assert_eq!(rule(&node, "moving-average").await["status"], "running");
+    // The average is 190 still, and falls to 105: no crossing. A rule that had forgotten would be at 20 and say so.
+    ask(&mut client, &message(&[event(20)])).await;
+    eventually("the rule saw the event", async || rule(&node, "moving-average").await["events"] == 2).await;
+    let now = rule(&node, "moving-average").await;
+    assert_eq!(now["forwarded"].as_u64(), Some(1), "counted again while the log was read: {now}");
+    ask(&mut client, &message(&[event(20)])).await;
+    eventually("it crossed back", async || rule(&node, "moving-average").await["forwarded"] == 2).await;
+    node.stop().await;
+}

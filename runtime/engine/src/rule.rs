@@ -91,7 +91,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline_ms: 10,
-            memory: 16 << 20,
+            memory: 64 << 20,
             effects_per_row: 4,
             effects_base: 1024,
             effect_bytes: 4 << 20,

@@ -50,7 +50,7 @@ struct Seen {
 
 /// Makes the load and says what came of it.
 pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
-    let mut fleet = Fleet::new(args.streams);
+    let mut fleet = Fleet::new(args.streams).starting(crate::clock::now());
     let frames: Arc<Vec<Vec<u8>>> = Arc::new(fleet.messages(PREPARED, args.batch.max(1)).into_iter().map(frame).collect());
     let started = crate::clock::start();
     let until = started + Duration::from_secs_f64(args.seconds.clamp(0.1, 86_400.0));
@@ -74,7 +74,7 @@ pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
         });
     }
     let (mut acked, mut refused) = (0, 0);
-    let mut latency = Histogram::<u64>::new(3)?;
+    let mut latency = histogram()?;
     while let Some(seen) = connections.join_next().await {
         let seen = seen.context("a connection ended")??;
         acked += seen.acked;
@@ -97,6 +97,11 @@ pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
             "p50": micros(0.5), "p99": micros(0.99), "p99_9": micros(0.999), "max": latency.max() as f64 / 1000.0,
         },
     }))
+}
+
+/// Nanoseconds from 1 to ten minutes, to three digits.
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 600_000_000_000, 3)?)
 }
 
 fn frame(message: Vec<u8>) -> Vec<u8> {
@@ -140,7 +145,7 @@ async fn send(
 /// Reads one answer for each message sent, in order.
 async fn answers(from: OwnedReadHalf, mut waiting: mpsc::Receiver<Instant>, batch: u64) -> anyhow::Result<Seen> {
     let mut from = BufReader::with_capacity(64 << 10, from);
-    let mut seen = Seen { acked: 0, refused: 0, latency: Histogram::new(3)? };
+    let mut seen = Seen { acked: 0, refused: 0, latency: histogram()? };
     let mut answer = Vec::new();
     while let Some(due) = waiting.recv().await {
         let len = tokio::time::timeout(PATIENCE, from.read_u32()).await.context("no ack within 30 s")??;

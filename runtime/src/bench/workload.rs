@@ -7,6 +7,7 @@ use tidegate_event::{Batch, BatchBuilder, Metric, NewEvent, Timestamp};
 #[derive(Clone, Debug)]
 pub struct Fleet {
     streams: usize,
+    start: Timestamp,
     next: usize,
     noise: u64,
 }
@@ -22,7 +23,14 @@ const SERVICES: [&str; 10] = [
 impl Fleet {
     /// A fleet of so many streams.
     pub fn new(streams: usize) -> Self {
-        Self { streams: streams.max(1), next: 0, noise: 0x9e37_79b9_7f4a_7c15 }
+        Self { streams: streams.max(1), start: START, next: 0, noise: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// The same from that moment on: what is sent to a live server must not be long past.
+    #[must_use]
+    pub fn starting(mut self, start: Timestamp) -> Self {
+        self.start = start;
+        self
     }
 
     /// The next events as a batch under construction; each stream speaks once before any speaks again.
@@ -44,12 +52,12 @@ impl Fleet {
         let metric = 100.0 + (self.noise >> 44) as f64 / 8192.0;
         let host = format!("web{:05}.fleet.example", stream / SERVICES.len());
         builder.push(&NewEvent {
-            time: Some(START + tidegate_event::Span::millis(self.next as i64 / 1000)),
+            time: Some(self.start + tidegate_event::Span::millis(self.next as i64 / 1000)),
             host: Some(&host),
             service: Some(SERVICES[stream % SERVICES.len()]),
             state: Some(if metric > 220.0 { "warning" } else { "ok" }),
             metric: Some(Metric::Float(metric)),
-            ttl: Some(60.0),
+            ttl: Some(600.0),
             ..NewEvent::default()
         });
     }
