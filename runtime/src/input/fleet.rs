@@ -226,7 +226,7 @@ impl Story {
             cpu: (0.15 + 0.45 * tide + 0.08 * noise(3) + 0.25 * slow).clamp(0.01, 1.0),
             memory: (0.5 + 0.2 * own + 0.1 * tide + 0.02 * noise(4)).clamp(0.01, 1.0),
             disk: 0.3 + 0.25 * own + 0.2 * days.fract(),
-            queue: ((8.0 * tide) * (1.0 + 0.5 * noise(6)) + 600.0 * slow + 150.0 * failing).max(0.0) as i64,
+            queue: ((8.0 * tide) * (1.0 + 0.5 * noise(6)) + 600.0 * slow + 150.0 * failing).max(0.0),
             load: (0.9 * tide + 0.2 * noise(7) + 4.0 * slow).max(0.0),
             received: requests * 2_000.0 * (1.0 + 0.1 * noise(10)),
             sent: requests * 14_000.0 * (1.0 + 0.1 * noise(11)),
@@ -244,7 +244,7 @@ struct Now {
     cpu: f64,
     memory: f64,
     disk: f64,
-    queue: i64,
+    queue: f64,
     load: f64,
     received: f64,
     sent: f64,
@@ -255,11 +255,15 @@ impl Now {
         let share =
             |value: f64| (value, state(value, 0.9, 0.95), Some(format!("{:.1} % in use", value * 100.0)));
         let wait = |value: f64| (value, state(value, 250.0, 500.0), Some(format!("{value:.0} ms")));
+        // As a person would report it: counts are whole, the rest has three digits.
+        let whole = |value: f64| Metric::Int(value.round() as i64);
+        let digits = |value: f64| Metric::Float((value * 1000.0).round() / 1000.0);
         let (value, state, description) = match service {
-            "http.requests" => (self.requests, "ok", None),
+            "http.requests" => return (whole(self.requests), "ok", None),
             "http.errors" => {
-                let text = format!("{:.1} of {:.0} requests failed", self.errors, self.requests);
-                (self.errors, state(self.errors, self.requests * 0.05, self.requests * 0.15), Some(text))
+                let text = format!("{:.0} of {:.0} requests failed", self.errors, self.requests);
+                let state = state(self.errors, self.requests * 0.05, self.requests * 0.15);
+                return (whole(self.errors), state, Some(text));
             }
             "http.get latency" => wait(self.get),
             "http.post latency" => wait(self.post),
@@ -268,14 +272,14 @@ impl Now {
             "memory" => share(self.memory),
             "disk /" => share(self.disk),
             "queue depth" => {
-                let text = format!("{} jobs wait", self.queue);
-                return (Metric::Int(self.queue), state(self.queue as f64, 100.0, 400.0), Some(text));
+                let text = format!("{:.0} jobs wait", self.queue);
+                return (whole(self.queue), state(self.queue, 100.0, 400.0), Some(text));
             }
             "load" => (self.load, state(self.load, 3.0, 8.0), None),
-            "net eth0 rx" => (self.received, "ok", None),
-            _ => (self.sent, "ok", None),
+            "net eth0 rx" => return (whole(self.received), "ok", None),
+            _ => return (whole(self.sent), "ok", None),
         };
-        (Metric::Float(value), state, description)
+        (digits(value), state, description)
     }
 }
 
