@@ -24,8 +24,7 @@ pub fn decode(
     limits: &Limits,
 ) -> Result<Request, DecodeError> {
     let rows = builder.len();
-    let decoded = Decoder { limits, at: Place::default(), tags: Vec::new(), attributes: Vec::new() }
-        .message(builder, message);
+    let decoded = Decoder::new(limits).message(builder, message);
     decoded.inspect_err(|_| builder.truncate(rows))
 }
 
@@ -49,9 +48,15 @@ struct Decoder<'l> {
     at: Place,
     tags: Vec<u32>,
     attributes: Vec<u32>,
+    /// What attributes say of fields: refs of their values, and the state's code.
+    overrides: [Option<(u32, State)>; 4],
 }
 
-impl Decoder<'_> {
+impl<'l> Decoder<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        Self { limits, at: Place::default(), tags: Vec::new(), attributes: Vec::new(), overrides: [None; 4] }
+    }
+
     fn message(&mut self, builder: &mut BatchBuilder, message: Range<usize>) -> Result<Request, DecodeError> {
         if !has_room(builder, message.len()) {
             return Err(self.error(Wrong::Room));
@@ -120,6 +125,7 @@ impl Decoder<'_> {
         }
         self.tags.clear();
         self.attributes.clear();
+        self.overrides = [None; 4];
         let mut row = Row::default();
         let (mut seconds, mut micros) = (None, None);
         let (mut whole, mut double, mut single) = (None, None, None);
@@ -193,28 +199,43 @@ impl Decoder<'_> {
         }
         row.metric =
             whole.map(Metric::Int).or(double.map(Metric::Float)).or(single.map(|f| Metric::Float(f.into())));
-        self.settle_attributes(part, &mut row)?;
+        self.apply_overrides(&mut row);
         Ok(row)
     }
 
     fn attribute(&mut self, mut part: Reader<'_>) -> Result<(), Wrong> {
-        let (mut key, mut value) = (None, 0);
+        let (mut key, mut value): (_, (u32, &[u8])) = (None, (0, &[]));
         while let Some((number, wire)) = part.key()? {
             match number {
                 1 => {
                     self.at.field = "attribute's key";
-                    key = Some(part.text(wire, self.limits.name)?.0);
+                    key = Some(part.text(wire, self.limits.name)?);
                 }
                 2 => {
                     self.at.field = "attribute's value";
                     // What it may hold depends on the key, which may be still to come.
-                    value = part.text(wire, self.limits.description)?.0;
+                    value = part.text(wire, self.limits.description.max(self.limits.value))?;
                 }
                 _ => part.skip(number, wire)?,
             }
             self.at.field = "attributes";
         }
-        self.attributes.extend([key.ok_or(Wrong::NoKey)?, value]);
+        let (key, name) = key.ok_or(Wrong::NoKey)?;
+        let (value, word) = value;
+        let reserved = Reserved::of(name);
+        let is_description = reserved == Some(Reserved::Overrides(Text::Description));
+        let limit = if is_description { self.limits.description } else { self.limits.value };
+        if word.len() > limit {
+            self.at.field = "attribute's value";
+            return Err(Wrong::TooMuch { found: word.len(), limit, unit: "bytes" });
+        }
+        match reserved {
+            Some(Reserved::Ignored) => {}
+            Some(Reserved::Overrides(field)) => {
+                self.overrides[field as usize] = Some((value, State::of(word)));
+            }
+            None => self.attributes.extend([key, value]),
+        }
         let (found, limit) = (self.attributes.len() / 2, self.limits.attributes);
         if found > limit {
             return Err(Wrong::TooMuch { found, limit, unit: "attributes" });
@@ -222,32 +243,18 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// Takes the attributes out that are not the sender's own.
-    fn settle_attributes(&mut self, part: Reader<'_>, row: &mut Row) -> Result<(), Wrong> {
-        let mut kept = 0;
-        for i in (0..self.attributes.len()).step_by(2) {
-            let (key, value) = (self.attributes[i], self.attributes[i + 1]);
-            let reserved = Reserved::of(part.string(key));
-            let word = part.string(value);
-            if word.len() > self.limits.value && reserved != Some(Reserved::Overrides(Text::Description)) {
-                self.at.field = "attribute's value";
-                return Err(Wrong::TooMuch { found: word.len(), limit: self.limits.value, unit: "bytes" });
-            }
-            match reserved {
-                Some(Reserved::Ignored) => {}
-                Some(Reserved::Overrides(Text::Host)) => row.host = Some(value),
-                Some(Reserved::Overrides(Text::Service)) => row.service = Some(value),
-                Some(Reserved::Overrides(Text::Description)) => row.description = Some(value),
-                Some(Reserved::Overrides(Text::State)) => {
-                    (row.state, row.state_code) = (Some(value), State::of(word));
-                }
-                None => {
-                    self.attributes[kept..kept + 2].copy_from_slice(&[key, value]);
-                    kept += 2;
-                }
+    /// They count wherever in the event they stand.
+    fn apply_overrides(&self, row: &mut Row) {
+        for (field, value) in
+            [Text::Host, Text::Service, Text::State, Text::Description].into_iter().zip(self.overrides)
+        {
+            let Some((value, code)) = value else { continue };
+            match field {
+                Text::Host => row.host = Some(value),
+                Text::Service => row.service = Some(value),
+                Text::Description => row.description = Some(value),
+                Text::State => (row.state, row.state_code) = (Some(value), code),
             }
         }
-        self.attributes.truncate(kept);
-        Ok(())
     }
 }

@@ -146,16 +146,16 @@ impl fmt::Display for Wire {
 /// Reads forward through a part of some bytes. Positions count from the start of the bytes, as a batch's refs do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
+    /// All bytes up to the end of the part.
     bytes: &'a [u8],
     at: usize,
-    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Over a part that lies within the bytes.
     pub fn new(bytes: &'a [u8], part: Range<usize>) -> Self {
-        let end = part.end.min(bytes.len());
-        Self { bytes, at: part.start.min(end), end }
+        let bytes = &bytes[..part.end.min(bytes.len())];
+        Self { bytes, at: part.start.min(bytes.len()) }
     }
 
     /// Where the next value stands.
@@ -166,19 +166,18 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, Wrong> {
-        let first = match self.bytes[..self.end].get(self.at) {
+        match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
-                return Ok(u64::from(byte));
+                Ok(u64::from(byte))
             }
-            Some(&byte) => byte,
-            None => return Err(Wrong::Short { need: 1, have: 0 }),
-        };
-        let mut value = u64::from(first & 0x7f);
-        for i in 1..10 {
-            let Some(&byte) = self.bytes[..self.end].get(self.at + i) else {
-                return Err(Wrong::Short { need: i as u64 + 1, have: i });
-            };
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Wrong> {
+        let mut value = 0;
+        for (i, &byte) in self.bytes[self.at..].iter().take(10).enumerate() {
             // The tenth byte has room for one bit.
             if i == 9 && byte > 1 {
                 break;
@@ -189,13 +188,16 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Wrong::Number(10))
+        match self.bytes.len() - self.at {
+            have @ ..10 => Err(Wrong::Short { need: have as u64 + 1, have }),
+            _ => Err(Wrong::Number(10)),
+        }
     }
 
     /// The next field's number and form; `None` at the end.
     #[inline]
     pub fn key(&mut self) -> Result<Option<(u32, Wire)>, Wrong> {
-        if self.at == self.end {
+        if self.at == self.bytes.len() {
             return Ok(None);
         }
         let key = self.varint()?;
@@ -219,7 +221,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
-        let left = &self.bytes[self.at..self.end];
+        let left = &self.bytes[self.at..];
         let value =
             left.first_chunk::<N>().ok_or(Wrong::Short { need: N as u64, have: left.len() }).copied()?;
         self.at += N;
@@ -250,12 +252,12 @@ impl<'a> Reader<'a> {
         if self.at - start > 5 {
             return Err(Wrong::Number(5));
         }
-        let left = self.end - self.at;
+        let left = self.bytes.len() - self.at;
         let len = usize::try_from(len)
             .ok()
             .filter(|&len| len <= left)
             .ok_or(Wrong::Short { need: len, have: left })?;
-        let part = Reader { bytes: self.bytes, at: self.at, end: self.at + len };
+        let part = Reader { bytes: &self.bytes[..self.at + len], at: self.at };
         self.at += len;
         Ok(part)
     }
@@ -265,7 +267,7 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self, found: Wire, limit: usize) -> Result<(u32, &'a [u8]), Wrong> {
         let at = self.at as u32;
         let part = self.part(found)?;
-        let text = &part.bytes[part.at..part.end];
+        let text = &part.bytes[part.at..];
         if text.len() > limit {
             return Err(Wrong::TooMuch { found: text.len(), limit, unit: "bytes" });
         }
@@ -273,13 +275,6 @@ impl<'a> Reader<'a> {
             Ok(_) => Ok((at, text)),
             Err(error) => Err(Wrong::Utf8(error.valid_up_to())),
         }
-    }
-
-    /// The text that a ref points at, which [`text`](Self::text) has given.
-    #[inline]
-    pub fn string(&self, at: u32) -> &'a [u8] {
-        let mut whole = Reader { bytes: self.bytes, at: at as usize, end: self.bytes.len() };
-        whole.part(Wire::Bytes).map_or(&[], |part| &part.bytes[part.at..part.end])
     }
 
     /// Passes over a field that means nothing to us.
