@@ -39,7 +39,14 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let built = module(&args.folder, args.add_target)?;
     let out = match &args.out {
         Some(out) => out.clone(),
-        None => args.folder.join("target/tidegate").join(format!("{}.wasm", built.found.manifest.name)),
+        // Components alone, so that `.` does not show.
+        None => args
+            .folder
+            .components()
+            .skip_while(|part| part.as_os_str() == ".")
+            .collect::<PathBuf>()
+            .join("target/tidegate")
+            .join(format!("{}.wasm", built.found.manifest.name)),
     };
     if let Some(parent) = out.parent() {
         fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;

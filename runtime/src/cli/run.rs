@@ -6,8 +6,11 @@
 use super::failure::{Exit, Failure, OrExit};
 use super::logging;
 use super::screen::Screen;
+use super::server::{Server, Where};
 use crate::config::{self, Config, Fleet, Input, InputKind};
 use crate::node::Node;
+use crate::rules;
+use reqwest::Method;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -56,6 +59,9 @@ async fn run(args: &Args, screen: &Screen, mut signals: Signals) -> Result<(), F
         // The log is safe at every moment, so there is nothing to finish yet.
         () = signals.stop() => return Ok(()),
     };
+    if args.demo {
+        deploy_demo(&node).await;
+    }
     announce(&node, screen)?;
     signals.stop().await;
     eprintln!("stopping; a second signal stops at once");
@@ -87,6 +93,28 @@ fn demo() -> Input {
     let (every, incidents) = (Duration::from_secs(1), Duration::from_secs(120));
     let fleet = Fleet { hosts: 40, services: 12, every, incidents, seed: 1 };
     Input { name: "demo".into(), kind: InputKind::Fleet(fleet) }
+}
+
+/// Deploys the rules inside this program, as anybody would, unless there are rules of these names.
+async fn deploy_demo(node: &Node) {
+    let Some((_, address)) = node.addresses().iter().find(|(name, _)| name == "http") else { return };
+    let outcome = async {
+        let server = Server::at(&Where { server: format!("http://{address}") })?;
+        for rule in rules::ALL {
+            if server.ask(Method::GET, server.url(&["rules", rule.name], &[]), None).await?.is_ok() {
+                continue;
+            }
+            let set: Vec<(String, &str)> =
+                rule.example.iter().map(|(name, value)| (format!("set.{name}"), *value)).collect();
+            let set: Vec<(&str, &str)> = set.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            let url = server.url(&["rules", rule.name], &set);
+            server.ask(Method::PUT, url, Some(rule.wasm.to_vec())).await??;
+        }
+        Ok::<_, Failure>(())
+    };
+    if let Err(failure) = outcome.await {
+        eprint!("the demo's rules are not all there: {failure}");
+    }
 }
 
 /// Says what listens where, with the real ports, and last that all of it works.

@@ -50,6 +50,9 @@ mod tests {
                 3s  web1  queue         20
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![["
+                1s  pager  web1 queue  critical  180
+                3s  pager  web1 queue  ok         20
+            "]]);
     }
 }

@@ -1,0 +1,99 @@
+//! `docs/cli.md`: what it says is typed, and what comes out is what it shows.
+
+use crate::scratch::Scratch;
+
+/// The page.
+const PAGE: &str = include_str!("../../../docs/cli.md");
+
+/// Something that the reader types, and what the page shows below it.
+struct Typed<'a> {
+    line: usize,
+    command: String,
+    shown: Vec<&'a str>,
+}
+
+/// The sessions of the page: listings of the kind `console`, except those after `<!-- not run: … -->`.
+fn sessions() -> Vec<Typed<'static>> {
+    let mut typed: Vec<Typed<'_>> = Vec::new();
+    let (mut inside, mut left_out) = (false, false);
+    for (number, line) in PAGE.lines().enumerate() {
+        if line.starts_with("<!-- not run: ") {
+            left_out = true;
+        } else if line.starts_with("```") {
+            inside = !inside && line == "```console" && !left_out;
+            left_out &= line != "```";
+        } else if inside {
+            match line.strip_prefix("$ ") {
+                Some(command) => {
+                    typed.push(Typed { line: number + 1, command: command.into(), shown: Vec::new() })
+                }
+                None => match typed.last_mut() {
+                    Some(last) if last.command.ends_with('\\') => {
+                        last.command.pop();
+                        last.command.push_str(line.trim_start());
+                    }
+                    Some(last) => last.shown.push(line),
+                    None => panic!("line {}: nothing was typed yet", number + 1),
+                },
+            }
+        }
+    }
+    typed
+}
+
+/// Whether a line is what is shown; `[..]` stands for anything.
+fn is_like(shown: &str, said: &str) -> bool {
+    let mut parts = shown.split("[..]");
+    let Some(mut rest) = said.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Whether lines are what is shown; `...` stands for any lines.
+fn are_like(shown: &[&str], said: &[&str]) -> bool {
+    match shown.split_first() {
+        None => said.is_empty(),
+        Some((&"...", after)) => (0..=said.len()).any(|skip| are_like(after, &said[skip..])),
+        Some((first, after)) => {
+            said.split_first().is_some_and(|(line, rest)| is_like(first, line) && are_like(after, rest))
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_page_does_what_the_page_shows() {
+    let mut scratch = Scratch::that_builds();
+    let _node = scratch.node(&["--no-log"]);
+    let typed = sessions();
+    assert!(typed.len() > 20, "only {} commands were found", typed.len());
+    let mut folder = String::from(".");
+    for Typed { line, command, shown } in typed {
+        if let Some(into) = command.strip_prefix("cd ") {
+            folder = format!("{folder}/{into}");
+            continue;
+        }
+        let outcome = scratch.shell(&format!("cd {folder} && {command}"));
+        let said: Vec<&str> = outcome.out.lines().collect();
+        assert!(
+            are_like(&shown, &said),
+            "docs/cli.md:{line}: `{command}` says\n{}\nbut the page shows\n{}",
+            outcome.out,
+            shown.join("\n")
+        );
+    }
+}
+
+#[test]
+fn lines_are_compared_with_care() {
+    assert!(is_like("a [..] c", "a b c") && is_like("[..]", "") && is_like("a[..]b[..]c", "a1b2c"));
+    assert!(!is_like("a [..] c", "a b d") && !is_like("a", "ab") && !is_like("a[..]b[..]c", "a1c"));
+    assert!(are_like(&["a", "...", "d"], &["a", "b", "c", "d"]) && are_like(&["..."], &[]));
+    assert!(!are_like(&["a", "...", "d"], &["a", "b"]) && !are_like(&[], &["a"]));
+}

@@ -1,0 +1,97 @@
+//! From an empty folder to a module: `new`, `build` and `test`, with the real compiler.
+
+use crate::has;
+use crate::scratch::Scratch;
+use serde_json::Value;
+
+#[test]
+fn a_new_project_stands_alone() {
+    let scratch = Scratch::new();
+    scratch.run(["new", "slow-api"]).fine();
+    let manifest: toml::Table = scratch.read("slow-api/Cargo.toml").parse().unwrap();
+    assert_eq!(manifest["package"]["name"].as_str(), Some("slow-api"));
+    assert!(manifest.contains_key("workspace"), "it is no member of whatever lies above it");
+    let sdk = manifest["dependencies"]["tidegate-sdk"]["path"].as_str().unwrap();
+    for file in
+        ["Cargo.toml", "src/lib.rs", "event/src/lib.rs", "macros/src/lib.rs", "../runtime/engine/src/lib.rs"]
+    {
+        assert!(std::path::Path::new(sdk).join(file).is_file(), "{sdk}/{file}");
+    }
+    has(&scratch.read("slow-api/src/lib.rs"), "pub struct SlowApi");
+    has(&scratch.read("slow-api/.gitignore"), "/target");
+
+    let said = scratch.run(["new", "slow-api"]).fails(1);
+    has(&said, "slow-api is there already");
+    let made: Value =
+        serde_json::from_str(&scratch.run(["new", "other", "--dir", "deep/er", "--json"]).fine()).unwrap();
+    assert_eq!(made["folder"], "deep/er");
+    assert!(scratch.path("deep/er/src/lib.rs").is_file());
+}
+
+#[test]
+fn two_at_once_unpack_one_sdk() {
+    let scratch = Scratch::new();
+    std::thread::scope(|scope| {
+        for name in ["one", "two", "three", "four"] {
+            let scratch = &scratch;
+            scope.spawn(move || scratch.run(["new", name]).fine());
+        }
+    });
+    let folders: Vec<_> =
+        std::fs::read_dir(scratch.path("home/sdk")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    let manifests = ["one", "two", "three", "four"].map(|name| scratch.read(&format!("{name}/Cargo.toml")));
+    assert!(
+        manifests.iter().all(|manifest| manifest.contains(&folders[0].display().to_string())),
+        "{manifests:?}"
+    );
+}
+
+#[test]
+fn one_name_is_given_once() {
+    let scratch = Scratch::new();
+    let outcomes = std::thread::scope(|scope| {
+        let all = [(); 4].map(|()| scope.spawn(|| scratch.run(["new", "same"]).code));
+        all.map(|one| one.join().unwrap())
+    });
+    assert_eq!(outcomes.iter().filter(|code| **code == Some(0)).count(), 1, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|code| **code == Some(1)).count(), 3, "{outcomes:?}");
+    assert!(scratch.path("same/src/lib.rs").is_file());
+}
+
+#[test]
+fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
+    let scratch = Scratch::that_builds();
+    scratch.run(["new", "slow-api"]).fine();
+    let built: Value = serde_json::from_str(&scratch.run(["build", "slow-api", "--json"]).fine()).unwrap();
+    assert_eq!(built["file"], "slow-api/target/tidegate/slow-api.wasm");
+    assert_eq!(built["manifest"]["name"], "slow-api");
+    assert_eq!(built["names"], true, "faults can name functions");
+    let wasm = std::fs::read(scratch.path("slow-api/target/tidegate/slow-api.wasm")).unwrap();
+    assert_eq!(built["bytes"], wasm.len());
+    assert!(wasm.len() < 400 << 10, "{} bytes", wasm.len());
+    let holds = |text: &str| wasm.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(!holds("producers"), "what no node reads is stripped");
+    assert!(!holds(env!("CARGO_TARGET_TMPDIR")), "where the SDK lay is nobody's concern");
+
+    let said = scratch.run(["test", "slow-api"]).fine();
+    assert!(said.starts_with("1 passed (native ") && said.ends_with(" ms for 1 scene)\n"), "{said}");
+
+    let honest = scratch.read("slow-api/src/lib.rs");
+    let line = "out.to(limits.pager).state(state).metric(metric)";
+    has(&honest, line);
+    let cheat = "metric + f64::from(u8::from(cfg!(target_arch = \"wasm32\")))";
+    scratch
+        .write("slow-api/src/lib.rs", honest.replace(line, &line.replace("(metric)", &format!("({cheat})"))));
+    let outcome = scratch.run(["test", "slow-api"]);
+    let said = outcome.fails(1);
+    has(&said, "tests::speaks_once_on_the_way_up_and_once_on_the_way_down: call ");
+    has(&said, "natively ");
+    has(&said, "181");
+    has(&said, "error: 1 of 1 scene ends in wasm otherwise than natively");
+
+    scratch.write("slow-api/src/lib.rs", honest.replace("critical_if", "critcal_if"));
+    let said = scratch.run(["build", "slow-api"]).fails(1);
+    has(&said, "critcal_if");
+    has(&said, "error: the rule does not build: see above");
+}
