@@ -64,7 +64,7 @@ pub type Answer<T> = Result<Result<T, Objection>, Failure>;
 impl Server {
     /// A node at this address; nothing is connected yet.
     pub fn at(place: &Where) -> Result<Self, Failure> {
-        let text = place.server.trim_end_matches('/');
+        let text = place.server.trim();
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let base = Url::parse(&text).ok().filter(|url| url.has_host() && url.scheme() == "http").ok_or_else(
             || {
