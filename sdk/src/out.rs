@@ -270,9 +270,12 @@ impl Drop for Sending<'_> {
 
 /// Writes a line into the rule's log, at [`Level::Info`] unless the line begins with another.
 ///
-/// ```ignore
-/// log!(out, "seen {} values", count);
-/// log!(out, Level::Warning, "{host} counts backwards");
+/// ```
+/// # use tidegate_sdk::prelude::*;
+/// fn tell(out: &mut Out<'_>, host: &str, count: u64) {
+///     log!(out, "{host} sent {count} values");
+///     log!(out, Level::Warning, "{host} counts backwards");
+/// }
 /// ```
 #[macro_export]
 macro_rules! log {

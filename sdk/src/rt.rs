@@ -156,14 +156,14 @@ impl<R: Rule> Runner<R> {
             let moment = if leaving { Moment::Expire } else { Moment::Event };
             sys::mark(row, moment);
             reply.row = row;
-            if self.streams.find(slot).is_none_or(|key| key.binding != binding) {
+            if !self.streams.has(slot, binding) {
                 if !self.streams.accepts(slot) {
                     return Err(Refused::Slot { row, slot });
                 }
                 self.streams.start(slot, binding, R::first_seen(&event, params));
             }
-            let before = self.streams.earliest(slot);
             let Some(key) = self.streams.find(slot) else { break };
+            let before = key.pending.first();
             let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));
             if leaving {
                 out.about(row, &event);
@@ -174,7 +174,9 @@ impl<R: Rule> Runner<R> {
             }
             let end = run_end(batch, row, count, slot, binding);
             key.state.on_batch(Run::new(*batch, row, end), params, &mut out);
-            self.streams.settle(slot, before);
+            if key.pending.first() != before {
+                self.streams.settle(slot, before);
+            }
             row = end;
         }
         Ok(())

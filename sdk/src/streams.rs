@@ -19,21 +19,34 @@ pub const SLOT_GAP: usize = 65_536;
 /// The heap holds so many entries more than four for each key before it is tidied.
 const HEAP_SLACK: usize = 1_024;
 
-/// The moments that a key waits for.
+/// The moments that a key waits for. Small, since most keys wait for one at most.
 #[derive(Debug)]
 pub struct Pending {
     first: Timestamp,
-    /// Later than `first`, in order.
+    more: Option<Box<More>>,
+}
+
+/// What only keys need that are woken.
+#[derive(Debug)]
+struct More {
+    /// Later than the first, in order.
     rest: Vec<Timestamp>,
     /// No moment earlier than this can be asked for: in a wake, the moment of the wake.
     floor: Timestamp,
+    /// The call in which `fired` was counted.
     call: u64,
     fired: u32,
 }
 
+impl Default for More {
+    fn default() -> Self {
+        Self { rest: Vec::new(), floor: Timestamp(i64::MIN), call: 0, fired: 0 }
+    }
+}
+
 impl Default for Pending {
     fn default() -> Self {
-        Self { first: Timestamp::NEVER, rest: Vec::new(), floor: Timestamp(i64::MIN), call: 0, fired: 0 }
+        Self { first: Timestamp::NEVER, more: None }
     }
 }
 
@@ -41,30 +54,67 @@ impl Pending {
     /// Adds a moment.
     #[inline]
     pub fn ask(&mut self, at: Timestamp) {
-        let at = at.max(self.floor);
         // The usual case: every event of a window asks for the window's end.
         if at != self.first && at != Timestamp::NEVER {
             self.insert(at);
         }
     }
 
+    #[cold]
     fn insert(&mut self, at: Timestamp) {
-        if at < self.first {
-            if self.first != Timestamp::NEVER {
-                self.rest.insert(0, self.first);
-            }
+        let at = at.max(self.more.as_ref().map_or(Timestamp(i64::MIN), |more| more.floor));
+        if self.first == Timestamp::NEVER {
             self.first = at;
-        } else if let Err(place) = self.rest.binary_search(&at) {
-            self.rest.insert(place, at);
+            return;
         }
-        if self.rest.len() >= WAKES_MAX {
+        let rest = &mut self.more.get_or_insert_default().rest;
+        if at < self.first {
+            rest.insert(0, self.first);
+            self.first = at;
+        } else if at > self.first
+            && let Err(place) = rest.binary_search(&at)
+        {
+            rest.insert(place, at);
+        }
+        if rest.len() >= WAKES_MAX {
             // The two latest become one, the later.
-            self.rest.remove(self.rest.len() - 2);
+            rest.remove(rest.len() - 2);
         }
     }
 
+    /// The earliest.
+    #[inline]
+    pub fn first(&self) -> Timestamp {
+        self.first
+    }
+
     fn take_first(&mut self) {
-        self.first = if self.rest.is_empty() { Timestamp::NEVER } else { self.rest.remove(0) };
+        self.first = match &mut self.more {
+            Some(more) if !more.rest.is_empty() => more.rest.remove(0),
+            _ => Timestamp::NEVER,
+        };
+    }
+
+    /// Takes the first moment for a wake, unless the key has been woken too often in this call.
+    fn fire(&mut self, call: u64) -> bool {
+        let at = self.first;
+        let more = self.more.get_or_insert_default();
+        if more.call != call {
+            (more.call, more.fired) = (call, 0);
+        }
+        if more.fired >= WAKES_PER_CALL {
+            return false;
+        }
+        more.fired += 1;
+        more.floor = at;
+        self.take_first();
+        true
+    }
+
+    fn woken(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.floor = Timestamp(i64::MIN);
+        }
     }
 }
 
@@ -110,12 +160,19 @@ impl<S> Streams<S> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Whether a slot has state for that deployed rule.
+    #[inline]
+    pub fn has(&self, slot: u32, binding: u32) -> bool {
+        matches!(self.slots.get(slot as usize), Some(Some(key)) if key.binding == binding)
+    }
+
     /// Whether a slot is one that the host may use.
     pub fn accepts(&self, slot: u32) -> bool {
         (slot as usize) < self.slots.len() + SLOT_GAP
     }
 
     /// Gives a slot its state.
+    #[cold]
     pub fn start(&mut self, slot: u32, binding: u32, state: S) {
         let at = slot as usize;
         if at >= self.slots.len() {
@@ -152,7 +209,7 @@ impl<S> Streams<S> {
     }
 
     /// Notes that a key's earliest moment may have changed since it was `before`.
-    #[inline]
+    #[cold]
     pub fn settle(&mut self, slot: u32, before: Timestamp) {
         let first = self.earliest(slot);
         if first != before && first != Timestamp::NEVER {
@@ -184,17 +241,10 @@ impl<S> Streams<S> {
             self.due.pop();
             let call = self.call;
             let Some(key) = self.find(slot).filter(|key| key.pending.first == at) else { continue };
-            let pending = &mut key.pending;
-            if pending.call != call {
-                (pending.call, pending.fired) = (call, 0);
-            }
-            if pending.fired >= WAKES_PER_CALL {
+            if !key.pending.fire(call) {
                 waiting.push(slot);
                 continue;
             }
-            pending.fired += 1;
-            pending.take_first();
-            pending.floor = at;
             return Some((at, slot));
         }
     }
@@ -202,7 +252,7 @@ impl<S> Streams<S> {
     /// Ends a wake of a key: its next moment is noted.
     pub fn woken(&mut self, slot: u32) {
         if let Some(key) = self.find(slot) {
-            key.pending.floor = Timestamp(i64::MIN);
+            key.pending.woken();
         }
         self.settle(slot, Timestamp::NEVER);
     }

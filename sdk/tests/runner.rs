@@ -329,6 +329,17 @@ fn what_a_key_remembers_can_be_saved() {
     assert_eq!(saved, r#"{"seen":1,"again":0,"endless":false}"#);
 }
 
+#[test]
+fn moments_spans_and_states_are_saved_as_plain_values() {
+    let saved = serde_json::to_string(&(Timestamp::from_secs(1), Span::secs(2), State::Critical)).unwrap();
+    assert_eq!(saved, r#"[1000000,2000000,"critical"]"#);
+    let read: (Timestamp, Span, State) = serde_json::from_str(&saved).unwrap();
+    assert_eq!(read, (Timestamp::from_secs(1), Span::secs(2), State::Critical));
+    assert_eq!(serde_json::from_str::<State>("\"other\"").unwrap(), State::Other);
+    let error = serde_json::from_str::<State>("\"bad\"").unwrap_err().to_string();
+    assert!(error.contains("expected ok, warning, critical"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_taken_or_refused(block in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -20,5 +20,12 @@ fn a_rule_depends_on_little() {
         .collect();
     names.sort();
     names.dedup();
-    expect![[""]].assert_eq(&(names.join("\n") + "\n"));
+    expect![[r#"
+        libm
+        serde
+        serde_core
+        tidegate_event
+        tidegate_sdk
+    "#]]
+    .assert_eq(&(names.join("\n") + "\n"));
 }

@@ -36,7 +36,10 @@ pub fn doc(attributes: &[Attribute]) -> String {
 /// The first paragraph of these lines, on one line.
 pub fn paragraph(lines: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
-    for line in lines.flat_map(|lines| lines.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()) {
+    // A `#[doc = "…"]` may hold several lines, and an empty one has none according to `lines()`.
+    let lines =
+        lines.flat_map(|lines| lines.split('\n').map(|line| line.trim().to_owned()).collect::<Vec<_>>());
+    for line in lines {
         match (line.is_empty(), text.is_empty()) {
             (true, true) => {}
             (true, false) => break,
