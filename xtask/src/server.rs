@@ -29,6 +29,10 @@ impl Server {
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(config).arg("--data").arg(data);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        // What works is not worth a line between those of the rules.
+        if std::env::var_os("TIDEGATE_LOG").is_none() {
+            command.env("TIDEGATE_LOG", "warn");
+        }
         let mut child =
             command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
         let stdout = child.stdout.take().context("its standard output was piped")?;
