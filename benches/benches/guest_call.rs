@@ -14,9 +14,8 @@ fn guest(c: &mut Criterion) {
         let (spec, host) = built_in(rule).expect("the built-in rule starts");
         for streams in STREAMS {
             let batches = gathered(streams, &spec);
-            let native = rules::find(rule).and_then(|rule| {
-                (rule.native)(&spec.settings).map_err(|error| anyhow::anyhow!(error))
-            });
+            let native = rules::find(rule)
+                .and_then(|rule| (rule.native)(&spec.settings).map_err(|error| anyhow::anyhow!(error)));
             let guests: [(&str, Box<dyn Guest>); 2] = [
                 ("wasm", Box::new(host.guest(&spec).expect("the built-in rule starts"))),
                 ("native", native.expect("the built-in rule starts")),
@@ -26,7 +25,9 @@ fn guest(c: &mut Criterion) {
                 group.bench_function(BenchmarkId::new(format!("{rule}/{kind}"), streams), |b| {
                     b.iter(|| {
                         next += 1;
-                        guest.call(&batches[next % batches.len()], &mut reply).expect("the rule does not fault")
+                        guest
+                            .call(&batches[next % batches.len()], &mut reply)
+                            .expect("the rule does not fault")
                     });
                 });
             }

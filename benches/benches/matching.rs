@@ -34,7 +34,10 @@ fn matching(c: &mut Criterion) {
             b.iter(|| {
                 next += 1;
                 let batch = &batches[next % batches.len()];
-                batch.events().map(|event| matchers.iter().filter(|m| m.matches(&event)).count()).sum::<usize>()
+                batch
+                    .events()
+                    .map(|event| matchers.iter().filter(|m| m.matches(&event)).count())
+                    .sum::<usize>()
             });
         });
     }

@@ -18,7 +18,8 @@ fn shard(c: &mut Criterion) {
             let (spec, host) = built_in("moving-average").expect("the built-in rule starts");
             let mut shard = Shard::new(Settings { seed: 42, ..Settings::default() }, Arc::new(host));
             for n in 0..rules {
-                let query = if n == 0 { "metric != nil".into() } else { format!("service = \"nobody has {n}\"") };
+                let query =
+                    if n == 0 { "metric != nil".into() } else { format!("service = \"nobody has {n}\"") };
                 let spec = RuleSpec { name: format!("rule-{n}"), query, ..spec.clone() };
                 shard.control(&Control::Deploy(Box::new(spec)), n + 1, START);
             }

@@ -2,11 +2,11 @@
 //!
 //! The workload itself is [`tidegate::bench::workload`]: the same that `tidegate bench` uses.
 
+use std::collections::BTreeMap;
 use tidegate::bench::workload::{Fleet, START};
 use tidegate_engine::rule::RuleSpec;
 use tidegate_engine::shard::key_of;
 use tidegate_event::{Batch, BatchBuilder, FieldSet};
-use std::collections::BTreeMap;
 
 /// The sizes of fleet that every bench is run with.
 pub const STREAMS: [usize; 2] = [1_000, 100_000];

@@ -69,7 +69,8 @@ impl Catalogue {
 
     /// All rules as a log segment keeps them, in the order in which they were deployed.
     pub fn standing(&self) -> Vec<Standing> {
-        let standing = |entry: &Entry| Standing { deployed: entry.deployed, at: entry.at.0, spec: entry.spec.clone() };
+        let standing =
+            |entry: &Entry| Standing { deployed: entry.deployed, at: entry.at.0, spec: entry.spec.clone() };
         let mut all: Vec<Standing> = self.rules.iter().map(|entry| standing(entry.value())).collect();
         all.sort_by_key(|standing| standing.deployed);
         all

@@ -68,7 +68,9 @@ impl Controller {
         let wasm = match (&wish.wasm, &wish.digest) {
             (Some(wasm), _) => wasm.clone(),
             (None, Some(digest)) => self.modules.load(digest).map(Bytes::from).ok_or_else(|| {
-                ControlError::NotFound(format!("no module with digest {digest} is here: send the module itself"))
+                ControlError::NotFound(format!(
+                    "no module with digest {digest} is here: send the module itself"
+                ))
             })?,
             (None, None) => {
                 return Err(ControlError::Invalid(
@@ -94,9 +96,9 @@ impl Controller {
             shards: self.shards,
         };
         if !wish.dry_run {
-            self.modules.keep(&spec.module, &wasm).map_err(|error| {
-                ControlError::Busy(format!("the module cannot be kept: {error}"))
-            })?;
+            self.modules
+                .keep(&spec.module, &wasm)
+                .map_err(|error| ControlError::Busy(format!("the module cannot be kept: {error}")))?;
             deployed.position = self.change(Control::Deploy(Box::new(spec))).await?;
             tracing::info!(rule = %deployed.name, generation = deployed.generation, position = deployed.position, "deployed");
         }
@@ -144,7 +146,9 @@ impl Controller {
 
     async fn change(&self, control: Control) -> Result<u64, ControlError> {
         self.ingest.change(control).await.map_err(|refused| match refused {
-            Refused::Log(_) | Refused::Stopping | Refused::Overloaded { .. } => ControlError::Busy(refused.to_string()),
+            Refused::Log(_) | Refused::Stopping | Refused::Overloaded { .. } => {
+                ControlError::Busy(refused.to_string())
+            }
             Refused::TooLarge { .. } => ControlError::Invalid(refused.to_string()),
         })
     }
@@ -223,9 +227,9 @@ impl Wishes for Controller {
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {
         async move {
             let compiled = self.compile(wasm).await?;
-            serde_json::to_value(&compiled.inspected.manifest).map_err(|error| ControlError::Invalid(error.to_string()))
+            serde_json::to_value(&compiled.inspected.manifest)
+                .map_err(|error| ControlError::Invalid(error.to_string()))
         }
         .boxed()
     }
 }
-

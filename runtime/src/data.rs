@@ -52,11 +52,16 @@ fn identity(path: &Path) -> anyhow::Result<u64> {
     let at = path.display();
     match fs::read(path) {
         Ok(bytes) => {
-            let identity: Identity = serde_json::from_slice(&bytes).with_context(|| format!("{at} cannot be read"))?;
+            let identity: Identity =
+                serde_json::from_slice(&bytes).with_context(|| format!("{at} cannot be read"))?;
             if identity.format != FORMAT {
-                bail!("{at} has format {}, this version knows {FORMAT}: run the version that made it", identity.format);
+                bail!(
+                    "{at} has format {}, this version knows {FORMAT}: run the version that made it",
+                    identity.format
+                );
             }
-            u64::from_str_radix(&identity.seed, 16).with_context(|| format!("the seed in {at} is not a number"))
+            u64::from_str_radix(&identity.seed, 16)
+                .with_context(|| format!("the seed in {at} is not a number"))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let seed = draw_seed();

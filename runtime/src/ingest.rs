@@ -48,7 +48,9 @@ pub enum Refused {
         bytes: usize,
     },
     /// The batch alone is larger than all room there is.
-    #[error("a batch of {bytes} bytes is larger than engine.in_flight ({limit} bytes): send smaller messages")]
+    #[error(
+        "a batch of {bytes} bytes is larger than engine.in_flight ({limit} bytes): send smaller messages"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -207,7 +209,13 @@ impl Ingest {
         refused
     }
 
-    fn send(&self, mut events: BatchBuilder, room: OwnedSemaphorePermit, ack: Option<Ack>, input: &Arc<InputStats>) -> Result<(), Refused> {
+    fn send(
+        &self,
+        mut events: BatchBuilder,
+        room: OwnedSemaphorePermit,
+        ack: Option<Ack>,
+        input: &Arc<InputStats>,
+    ) -> Result<(), Refused> {
         events.stamp(self.seed, clock::now());
         let batch = events.finish();
         let append = Append { batch, room, ack, input: input.clone() };

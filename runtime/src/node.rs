@@ -121,8 +121,15 @@ impl Node {
             seed,
         };
         let ready = Arc::new(AtomicBool::new(false));
-        let controller =
-            Controller::new(ingest.clone(), host, modules, catalogue, outputs.clone(), telemetry.clone(), shards);
+        let controller = Controller::new(
+            ingest.clone(),
+            host,
+            modules,
+            catalogue,
+            outputs.clone(),
+            telemetry.clone(),
+            shards,
+        );
         let (recovered, sequencer) = recover(Sequencer::new(parts), reader).await?;
         threads.push(std::thread::Builder::new().name("sequencer".into()).spawn(move || sequencer.run())?);
 
@@ -249,7 +256,8 @@ fn addresses(
         .iter()
         .filter_map(|input| Some((input.stats().name.replace('/', " "), input.address()?)))
         .collect();
-    addresses.extend(websocket.and_then(|listener| Some(("websocket".to_owned(), listener.local_addr().ok()?))));
+    addresses
+        .extend(websocket.and_then(|listener| Some(("websocket".to_owned(), listener.local_addr().ok()?))));
     addresses.extend(http.local_addr().ok().map(|address| ("http".to_owned(), address)));
     addresses
 }

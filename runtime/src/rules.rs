@@ -18,11 +18,13 @@ pub struct BuiltIn {
     /// Settings that show something on any fleet.
     pub example: &'static [(&'static str, &'static str)],
     /// The same rule linked in, for comparison.
-    pub native: fn(&[u8]) -> Result<Box<dyn Guest>, String>,
+    pub native: fn(&[u8]) -> Linked,
 }
 
-/// A rule linked in as a guest.
-fn native<R: tidegate_sdk::Rule + Send>(settings: &[u8]) -> Result<Box<dyn Guest>, String>
+/// A rule linked in as a guest, its settings taken; or why they were not.
+pub type Linked = Result<Box<dyn Guest>, String>;
+
+fn native<R: tidegate_sdk::Rule + Send>(settings: &[u8]) -> Linked
 where
     Runner<R>: Send,
 {

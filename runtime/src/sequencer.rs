@@ -7,11 +7,11 @@
 //! Nothing here waits for a shard, so nothing can wait in a circle. What is on its way is bounded by the room that inputs
 //! take at the door; a position causes at most one further position, so emitted events cannot pile up either.
 
+use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::ingest::{Accepted, Ack, Append, Found, Refused, Request, Update};
 use crate::log::{Change, Log, Record};
 use crate::output::{Delivery, Outputs};
-use crate::catalogue::Catalogue;
 use crate::shard_thread::Handed;
 use crate::telemetry::Telemetry;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -69,12 +69,31 @@ struct OnTheWay {
 
 /// What has been given its place and waits for the log to be written.
 enum Placed {
-    Batch { batch: Batch, room: Option<OwnedSemaphorePermit>, from: Option<(Option<Ack>, Arc<crate::telemetry::InputStats>)> },
-    Emitted { origin: u64, batch: Batch },
+    Batch {
+        batch: Batch,
+        room: Option<OwnedSemaphorePermit>,
+        from: Option<(Option<Ack>, Arc<crate::telemetry::InputStats>)>,
+    },
+    Emitted {
+        origin: u64,
+        batch: Batch,
+    },
     Tick(Batch),
-    Change { position: u64, change: Change, done: oneshot::Sender<Result<u64, Refused>> },
-    Search { matcher: Matcher, limit: usize, reply: mpsc::Sender<Found> },
-    Subscribe { matcher: Matcher, snapshot: bool, updates: mpsc::Sender<Update> },
+    Change {
+        position: u64,
+        change: Change,
+        done: oneshot::Sender<Result<u64, Refused>>,
+    },
+    Search {
+        matcher: Matcher,
+        limit: usize,
+        reply: mpsc::Sender<Found>,
+    },
+    Subscribe {
+        matcher: Matcher,
+        snapshot: bool,
+        updates: mpsc::Sender<Update>,
+    },
 }
 
 /// Everything a sequencer needs.
@@ -139,7 +158,7 @@ impl Sequencer {
         self.replaying = true;
         let mut recovered = Recovered::default();
         let mut started = false;
-        while let Some(record) = reader.next()? {
+        while let Some(record) = reader.read()? {
             match record {
                 Record::Catalogue(rules) if !started => {
                     for standing in rules {
@@ -241,7 +260,11 @@ impl Sequencer {
         }
         let left = (self.due() - clock::now()).0.clamp(0, 3_600_000_000);
         // A tick that is on its way has yet to say when the next is due.
-        if self.on_the_way.values().any(|on_the_way| on_the_way.tick) { RETRY } else { Duration::from_micros(left as u64) }
+        if self.on_the_way.values().any(|on_the_way| on_the_way.tick) {
+            RETRY
+        } else {
+            Duration::from_micros(left as u64)
+        }
     }
 
     /// When something is due, but not right after time has moved.
@@ -274,7 +297,9 @@ impl Sequencer {
                     Err(error) => drop(done.send(Err(Refused::Log(error)))),
                 }
             }
-            Request::Search { matcher, limit, reply } => placed.push(Placed::Search { matcher, limit, reply }),
+            Request::Search { matcher, limit, reply } => {
+                placed.push(Placed::Search { matcher, limit, reply })
+            }
             Request::Subscribe { matcher, snapshot, updates } => {
                 placed.push(Placed::Subscribe { matcher, snapshot, updates });
             }
@@ -300,7 +325,8 @@ impl Sequencer {
     /// Time moves by itself when something is due and nothing else moves it.
     fn place_tick(&mut self, placed: &mut Vec<Placed>) {
         let due = self.due();
-        let moving = placed.iter().any(|placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. }));
+        let moving =
+            placed.iter().any(|placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. }));
         if self.stopping || moving || !self.on_the_way.is_empty() || clock::now() < due {
             return;
         }
@@ -356,11 +382,9 @@ impl Sequencer {
                     self.catalogue.change(&change.control, position, now);
                     self.hand_control(position, now, change.control, Some(done));
                 }
-                Placed::Search { matcher, limit, reply } => self.hand(|| Handed::Search {
-                    matcher: matcher.clone(),
-                    limit,
-                    reply: reply.clone(),
-                }),
+                Placed::Search { matcher, limit, reply } => {
+                    self.hand(|| Handed::Search { matcher: matcher.clone(), limit, reply: reply.clone() })
+                }
                 Placed::Subscribe { matcher, snapshot, updates } => {
                     let left = snapshot.then(|| Arc::new(AtomicUsize::new(self.shards.len())));
                     self.hand(|| Handed::Subscribe {
@@ -475,4 +499,3 @@ impl Sequencer {
         }
     }
 }
-

@@ -278,7 +278,8 @@ impl ShardThread {
             let exact = shard.exact(&search.matcher);
             let left = search.limit - search.count;
             // One more than wanted tells whether there are more.
-            let next = shard.index().search(&search.matcher, exact, search.cursor, SLICE, left + 1, &mut found);
+            let next =
+                shard.index().search(&search.matcher, exact, search.cursor, SLICE, left + 1, &mut found);
             let found = found.finish();
             let truncated = found.len() > left;
             search.count += found.len().min(left);
@@ -311,7 +312,8 @@ impl ShardThread {
             }
             let mut found = BatchBuilder::new();
             let exact = shard.exact(&subscriber.matcher);
-            let next = shard.index().search(&subscriber.matcher, exact, cursor, SLICE, usize::MAX, &mut found);
+            let next =
+                shard.index().search(&subscriber.matcher, exact, cursor, SLICE, usize::MAX, &mut found);
             if !found.is_empty() {
                 let batch = Arc::new(found.finish());
                 subscriber.send(Update::Snapshot { batch, last: false }, telemetry);

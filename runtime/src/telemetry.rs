@@ -200,7 +200,8 @@ pub struct Telemetry {
 impl Telemetry {
     /// Registers an input. Its name is unique in a node: the configuration sees to that.
     pub fn add_input(&self, name: &str, kind: &'static str, address: impl ToString) -> Arc<InputStats> {
-        let stats = InputStats { name: name.into(), kind, address: address.to_string(), ..InputStats::default() };
+        let stats =
+            InputStats { name: name.into(), kind, address: address.to_string(), ..InputStats::default() };
         let stats = Arc::new(stats);
         self.inputs.insert(name.into(), stats.clone());
         stats

@@ -21,7 +21,11 @@ fn config(data: &Path, more: &str) -> Config {
 }
 
 fn address(node: &Node, what: &str) -> SocketAddr {
-    node.addresses().iter().find(|(name, _)| name == what).unwrap_or_else(|| panic!("{:?}", node.addresses())).1
+    node.addresses()
+        .iter()
+        .find(|(name, _)| name == what)
+        .unwrap_or_else(|| panic!("{:?}", node.addresses()))
+        .1
 }
 
 async fn ask(to: &mut TcpStream, message: &[u8]) -> Vec<u8> {
@@ -50,7 +54,8 @@ fn query(text: &str) -> Vec<u8> {
 fn services(answer: &[u8]) -> Vec<String> {
     let mut builder = BatchBuilder::new();
     riemann::decode_copy(&mut builder, answer, &Limits::default()).unwrap();
-    let mut services: Vec<_> = builder.finish().events().map(|event| event.service().unwrap().to_owned()).collect();
+    let mut services: Vec<_> =
+        builder.finish().events().map(|event| event.service().unwrap().to_owned()).collect();
     services.sort();
     services
 }
@@ -155,7 +160,11 @@ async fn a_rule_is_deployed_while_events_flow_and_is_back_with_its_state_after_a
     ask(&mut client, &message(&[event(1)])).await;
 
     let deployed = deploy(&node, "moving-average", "set.limit=100&set.weight=0.5&to.pager=live").await;
-    assert_eq!((deployed["generation"].as_u64(), deployed["shards"].as_u64()), (Some(1), Some(2)), "{deployed}");
+    assert_eq!(
+        (deployed["generation"].as_u64(), deployed["shards"].as_u64()),
+        (Some(1), Some(2)),
+        "{deployed}"
+    );
     ask(&mut client, &message(&[event(190)])).await;
     eventually("the rule saw one event", async || rule(&node, "moving-average").await["events"] == 1).await;
     let forwarded = rule(&node, "moving-average").await["forwarded"].as_u64();

@@ -51,7 +51,8 @@ struct Seen {
 /// Makes the load and says what came of it.
 pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
     let mut fleet = Fleet::new(args.streams).starting(crate::clock::now());
-    let frames: Arc<Vec<Vec<u8>>> = Arc::new(fleet.messages(PREPARED, args.batch.max(1)).into_iter().map(frame).collect());
+    let frames: Arc<Vec<Vec<u8>>> =
+        Arc::new(fleet.messages(PREPARED, args.batch.max(1)).into_iter().map(frame).collect());
     let started = crate::clock::start();
     let until = started + Duration::from_secs_f64(args.seconds.clamp(0.1, 86_400.0));
     let mut connections = JoinSet::new();
@@ -62,9 +63,8 @@ pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         let (sent, waiting) = mpsc::channel(args.in_flight.max(1));
-        let every = (args.rate > 0.0).then(|| {
-            Duration::from_secs_f64(args.batch as f64 * args.conns.max(1) as f64 / args.rate)
-        });
+        let every = (args.rate > 0.0)
+            .then(|| Duration::from_secs_f64(args.batch as f64 * args.conns.max(1) as f64 / args.rate));
         let (frames, batch) = (frames.clone(), args.batch as u64);
         connections.spawn(async move {
             let writer = tokio::spawn(send(write, frames, number, sent, started, until, every));
@@ -143,7 +143,11 @@ async fn send(
 }
 
 /// Reads one answer for each message sent, in order.
-async fn answers(from: OwnedReadHalf, mut waiting: mpsc::Receiver<Instant>, batch: u64) -> anyhow::Result<Seen> {
+async fn answers(
+    from: OwnedReadHalf,
+    mut waiting: mpsc::Receiver<Instant>,
+    batch: u64,
+) -> anyhow::Result<Seen> {
     let mut from = BufReader::with_capacity(64 << 10, from);
     let mut seen = Seen { acked: 0, refused: 0, latency: histogram()? };
     let mut answer = Vec::new();

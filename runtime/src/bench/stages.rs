@@ -78,8 +78,10 @@ pub fn matching(args: &StageArgs) -> anyhow::Result<Value> {
     let timing = Timing::of(args.span(), args.batch, || {
         let batch = &batches[next % batches.len()];
         next += 1;
-        let hits: usize =
-            batch.events().map(|event| matchers.iter().filter(|matcher| matcher.matches(&event)).count()).sum();
+        let hits: usize = batch
+            .events()
+            .map(|event| matchers.iter().filter(|matcher| matcher.matches(&event)).count())
+            .sum();
         std::hint::black_box(hits);
     });
     let mut out = timing.json();

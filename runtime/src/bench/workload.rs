@@ -16,8 +16,16 @@ pub struct Fleet {
 pub const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 const SERVICES: [&str; 10] = [
-    "http.requests", "http.errors", "http.get latency", "http.post latency", "cpu", "memory", "load", "disk /",
-    "queue depth", "gc pause",
+    "http.requests",
+    "http.errors",
+    "http.get latency",
+    "http.post latency",
+    "cpu",
+    "memory",
+    "load",
+    "disk /",
+    "queue depth",
+    "gc pause",
 ];
 
 impl Fleet {

@@ -87,8 +87,8 @@ fn row(event: &Value, now: Timestamp) -> Vec<String> {
         text("service"),
         text("state"),
         number(&event["metric"]),
-        time(event).map(|at| age(now.0.saturating_sub(at.0))).unwrap_or_default(),
-        event["ttl"].as_f64().map(|ttl| age((ttl * 1e6) as i64)).unwrap_or_default(),
+        time(event).map(|at| age(now, at)).unwrap_or_default(),
+        event["ttl"].as_f64().map(|ttl| span((ttl * 1e6) as i64)).unwrap_or_default(),
         tags.join(" "),
         text("description"),
     ]
@@ -112,11 +112,16 @@ pub fn time(event: &Value) -> Option<Timestamp> {
     Some(Timestamp(at.as_microsecond()))
 }
 
+/// How long ago something was, in whole seconds at best.
+fn age(now: Timestamp, at: Timestamp) -> String {
+    span(now.0.saturating_sub(at.0).max(0) / 1_000_000 * 1_000_000)
+}
+
 /// A span of microseconds, roughly.
-fn age(micros: i64) -> String {
-    match micros.max(0) / 1_000_000 {
-        0 => format!("{}ms", micros.max(0) / 1000),
-        seconds @ 1..120 => format!("{seconds}s"),
+fn span(micros: i64) -> String {
+    match micros / 1_000_000 {
+        0 if micros > 0 => format!("{}ms", micros / 1000),
+        seconds @ 0..120 => format!("{seconds}s"),
         seconds @ 120..7200 => format!("{}m", seconds / 60),
         seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86400),
@@ -143,8 +148,9 @@ mod tests {
 
     #[test]
     fn ages_and_numbers_are_rough() {
-        assert_eq!([-5, 250_000, 119_000_000, 600_000_000].map(age), ["0ms", "250ms", "119s", "10m"]);
-        assert_eq!([8_000_000_000, 200_000_000_000].map(age), ["2h", "2d"]);
+        assert_eq!([0, 250_000, 119_000_000, 600_000_000].map(span), ["0s", "250ms", "119s", "10m"]);
+        assert_eq!([8_000_000_000, 200_000_000_000].map(span), ["2h", "2d"]);
+        assert_eq!([250_000, 12_900_000, -5].map(|at| age(Timestamp(at), Timestamp(0))), ["0s", "12s", "0s"]);
         assert_eq!(
             [json!(3), json!(0.1), json!(2.0), json!(null)].each_ref().map(number),
             ["3", "0.1", "2", ""]

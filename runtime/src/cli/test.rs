@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tidegate_engine::guest::Guest;
+use tidegate_engine::manifest::DEFAULT_OUTPUT;
 use tidegate_engine::rule::{Limits, RuleSpec};
 use tidegate_event::{BatchRef, Reply};
 use tidegate_testkit::recording::{FOLDER_VARIABLE, Recording};
@@ -207,7 +208,8 @@ fn spec(built: &Built, recording: &Recording) -> RuleSpec {
         fields: manifest.fields().0,
         settings: recording.settings.clone(),
         set: Vec::new(),
-        outputs: Vec::new(),
+        // Where they lead does not matter, only how many there are.
+        outputs: manifest.outputs().map(|name| (name.to_owned(), DEFAULT_OUTPUT.to_owned())).collect(),
         limits: Limits { deadline_ms: DEADLINE_MS, ..manifest.limits() },
         paused: false,
     }

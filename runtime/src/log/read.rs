@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// The next record; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Record>, LogError> {
+    pub fn read(&mut self) -> Result<Option<Record>, LogError> {
         loop {
             while let Some((mark, payload)) = segment::read(&self.bytes[self.at..]) {
                 self.at += RECORD_HEAD + mark.len;

@@ -34,7 +34,7 @@ fn write(folder: &Path, segment: u64, positions: std::ops::RangeInclusive<u64>) 
 fn read(folder: &Path) -> (Vec<u64>, Reader) {
     let (_, mut reader) = open(folder, 1 << 20, u64::MAX);
     let mut positions = Vec::new();
-    while let Some(record) = reader.next().unwrap() {
+    while let Some(record) = reader.read().unwrap() {
         match record {
             Record::Batch(batch) => {
                 assert_eq!(batch.event(0).service().unwrap(), format!("service {}", batch.header.position));
@@ -89,7 +89,7 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_writing_goes_on() {
         let (positions, reader) = read(folder.path());
         let whole_records = ends.iter().filter(|end| **end <= cut).count().saturating_sub(2);
         assert_eq!(positions, (1..=whole_records as u64).collect::<Vec<_>>(), "cut at {cut}");
-        let sound = *ends.iter().filter(|end| **end <= cut).next_back().unwrap_or(&cut);
+        let sound = *ends.iter().rfind(|end| **end <= cut).unwrap_or(&cut);
         assert_eq!(reader.torn, (cut - sound.min(cut)) as u64);
         write(folder.path(), 1 << 20, whole_records as u64 + 1..=6);
         assert_eq!(read(folder.path()).0, (1..=6).collect::<Vec<_>>(), "cut at {cut}");
@@ -109,7 +109,10 @@ fn a_flipped_bit_is_found_and_costs_no_more_than_its_segment() {
         fs::write(middle, &damaged).unwrap();
         let (positions, reader) = read(whole.path());
         assert!(reader.damaged > 0 || positions.len() == 12, "byte {at}");
-        assert!(positions.len() >= 9 && positions.contains(&1) && positions.contains(&12), "byte {at}: {positions:?}");
+        assert!(
+            positions.len() >= 9 && positions.contains(&1) && positions.contains(&12),
+            "byte {at}: {positions:?}"
+        );
         assert!(positions.is_sorted());
     }
 }
@@ -154,5 +157,5 @@ fn a_file_of_another_format_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("00000000000000000001.log"), b"TGLOG\0\0\x02 and more").unwrap();
     let (_, mut reader) = open(folder.path(), 1 << 20, u64::MAX);
-    assert!(reader.next().unwrap_err().to_string().contains("not a log segment of this version"));
+    assert!(reader.read().unwrap_err().to_string().contains("not a log segment of this version"));
 }

@@ -61,11 +61,19 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
 impl Log {
     /// Opens the log in a folder, which is made if need be, and reads what it holds: cut off a torn tail, and hand the
     /// rest to the reader. Writing begins in a segment of its own.
-    pub fn open(folder: &Path, retention: Retention, telemetry: Arc<Telemetry>) -> Result<(Self, Reader), LogError> {
+    pub fn open(
+        folder: &Path,
+        retention: Retention,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<(Self, Reader), LogError> {
         fs::create_dir_all(folder).map_err(LogError::file(folder))?;
         let segments = segments(folder)?;
         telemetry.log.segments.set(segments.len() as i64);
-        let size = segments.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|meta| meta.len()).sum::<u64>();
+        let size = segments
+            .iter()
+            .filter_map(|(_, path)| fs::metadata(path).ok())
+            .map(|meta| meta.len())
+            .sum::<u64>();
         telemetry.log.size.set(size as i64);
         let reader = Reader::new(segments.into_iter().map(|(_, path)| path).collect());
         let log = Self {

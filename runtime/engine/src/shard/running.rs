@@ -15,6 +15,9 @@ use tidegate_event::{
 
 /// A guest is handed at most so many events at once.
 pub const CALL_ROWS: usize = 1024;
+/// A key that is wider than a stream outlives its last stream by so much: it is still there to hear, as an event like any
+/// other, that the stream has run out. Hearing that keeps it by no more than that.
+const LINGER: Span = Span::secs(1);
 /// How often a call is repeated in one step without the event that broke it, before the rest is given up.
 const ATTEMPTS: usize = 4;
 
@@ -227,7 +230,8 @@ impl Running {
             let event = scene.event(wanted.source);
             let expires = match self.spec.per {
                 Width::Stream | Width::Whole => Timestamp::NEVER,
-                _ => index::expires(&event, scene.now, scene.settings.default_ttl),
+                _ if event.is_expired() => scene.now + LINGER,
+                _ => index::expires(&event, scene.now, scene.settings.default_ttl) + LINGER,
             };
             if wanted.leaving && self.keys.slot(wanted.key).is_none() && !self.matcher.matches(&event) {
                 continue;

@@ -141,9 +141,11 @@ mod tests {
     #[test]
     fn rules_are_built_with_the_profile_of_our_own() {
         let settings = profile().unwrap();
-        for expected in
-            ["profile.release.lto=\"fat\"", "profile.release.panic=\"abort\"", "profile.release.strip=\"debuginfo\""]
-        {
+        for expected in [
+            "profile.release.lto=\"fat\"",
+            "profile.release.panic=\"abort\"",
+            "profile.release.strip=\"debuginfo\"",
+        ] {
             assert!(
                 settings.iter().any(|setting| setting == expected),
                 "{expected} is not among {settings:?}"

@@ -159,7 +159,7 @@ fn size(bytes: u64) -> Value {
 fn time(span: Duration) -> Value {
     let millis = span.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let fits = |&&(unit, _): &&(u128, &str)| millis % unit == 0 && millis >= unit;
+    let fits = |&&(unit, _): &&(u128, &str)| millis.is_multiple_of(unit) && millis >= unit;
     let (unit, name) = units.iter().find(fits).copied().unwrap_or((1, "ms"));
     format!("{}{name}", millis / unit).into()
 }
