@@ -13,6 +13,7 @@ use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The pages, by their paths in the repository.
 const PAGES: &[&str] = &["README.md", "docs/README.md"];
@@ -60,9 +61,18 @@ pub fn run(tidegate: &Path, workspace: &Workspace) -> Result<()> {
             match act {
                 Act::Type { line, command, shown } => {
                     println!("{page}:{line}: $ {command}");
-                    let said =
-                        session.type_in(command).with_context(|| format!("{page}:{line}: `{command}`"))?;
-                    if !shown.is_empty() && !agrees(shown, &said.lines().collect::<Vec<_>>()) {
+                    let type_in =
+                        || session.type_in(command).with_context(|| format!("{page}:{line}: `{command}`"));
+                    let mut said = type_in()?;
+                    // A reader is slower than we are: what a rule emits may not be there yet.
+                    for _ in 0..20 {
+                        if !command.starts_with("tidegate query") || shows(shown, &said) {
+                            break;
+                        }
+                        std::thread::sleep(Duration::from_millis(100));
+                        said = type_in()?;
+                    }
+                    if !shows(shown, &said) {
                         bail!(
                             "{page}:{line}: `{command}`\n  shows\n{}\n  but the page says\n{}",
                             indent(&said),
@@ -151,7 +161,12 @@ fn session(listing: &[(usize, &str)], acts: &mut Vec<Act>) -> Result<()> {
     Ok(())
 }
 
-/// Whether what was said is what the page shows.
+/// Whether what was said is what the page shows, if it shows anything.
+fn shows(shown: &[String], said: &str) -> bool {
+    shown.is_empty() || agrees(shown, &said.lines().collect::<Vec<_>>())
+}
+
+/// Whether these lines are those lines.
 fn agrees(shown: &[String], said: &[&str]) -> bool {
     match (shown.split_first(), said.split_first()) {
         (None, None) => true,

@@ -11,7 +11,9 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// The folder that this repository is in.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo says so when it runs us; a copy of the program remembers where it was built.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = Path::new(&here);
     here.parent().unwrap_or(here).to_owned()
 }
 

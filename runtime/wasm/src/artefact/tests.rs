@@ -1,3 +1,5 @@
+//! Machine code on disk: what is loaded is what was kept, and nothing else.
+
 use super::*;
 use crate::skeleton::Module;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Compiled once for each digest, within a time, and forgotten when there are too many.
+
 use super::*;
 use crate::skeleton;
 
