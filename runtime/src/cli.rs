@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod check;
+mod completions;
 mod deploy;
 mod failure;
 mod home;
@@ -66,6 +67,8 @@ enum Verb {
     Send(send::Args),
     /// Measure this machine.
     Bench(bench::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -104,6 +107,7 @@ impl Verb {
             Self::Tap(args) => wait(tap::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),
             Self::Bench(args) => bench::go(args, screen),
+            Self::Completions(args) => completions::go(&args, screen),
         }
     }
 }

@@ -11,8 +11,20 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 11] =
-    ["run", "check", "new", "build", "test", "deploy", "rules", "query", "tap", "send", "bench"];
+const VERBS: [&str; 12] = [
+    "run",
+    "check",
+    "new",
+    "build",
+    "test",
+    "deploy",
+    "rules",
+    "query",
+    "tap",
+    "send",
+    "bench",
+    "completions",
+];
 
 /// A built-in module.
 fn module() -> &'static [u8] {
@@ -315,4 +327,16 @@ fn stages_are_measured() {
     let figures: Value = serde_json::from_str(&figures).unwrap();
     assert!(figures["ns_per_event"].as_f64().is_some_and(|nanos| nanos > 0.0), "{figures}");
     has(&scratch.run(["bench", "decode", "--seconds", "0.05"]).fine(), "ns per event");
+}
+
+#[test]
+fn shells_learn_every_verb() {
+    let scratch = Scratch::new();
+    let script = scratch.run(["completions", "bash"]).fine();
+    for verb in VERBS {
+        has(&script, verb);
+    }
+    scratch.write("completions.bash", &script);
+    scratch.shell("sh -n completions.bash || bash -n completions.bash").fine();
+    has(&scratch.run(["completions", "nothing"]).fails(2), "bash");
 }

@@ -59,9 +59,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let native = natively(&args.folder, scenes.path())?;
     let recordings = recordings(scenes.path())?;
     let built = build::module(&args.folder, args.add_target)?;
-    let started = clock::start();
-    let deviations = replay(&built, &recordings)?;
-    let wasm = started.elapsed();
+    let (deviations, wasm) = replay(&built, &recordings)?;
     let scenes = recordings.len();
     if screen.json {
         let deviations: Vec<_> = deviations
@@ -159,12 +157,14 @@ fn read(path: &Path) -> Result<Recording, Failure> {
     })?)
 }
 
-/// Plays the recordings against the module, each in a fresh guest; at most one deviation for each is told.
-fn replay(built: &Built, recordings: &[Recording]) -> Result<Vec<Deviation>, Failure> {
+/// Plays the recordings against the module, each in a fresh guest; at most one deviation for each is told. Compiling is
+/// not counted in the time that it takes.
+fn replay(built: &Built, recordings: &[Recording]) -> Result<(Vec<Deviation>, Duration), Failure> {
     let none: std::sync::Arc<dyn ModuleStore> = std::sync::Arc::new(|_: &str| None);
     let options = HostOptions { instances: 4, ..HostOptions::default() };
     let host = Host::new(&options, none).context("the wasm engine does not start")?;
     host.compile(&built.wasm).or_exit(Exit::Invalid)?;
+    let started = clock::start();
     let mut deviations = Vec::new();
     for recording in recordings {
         let deviation = |call, how: String| Deviation { test: recording.test.clone(), call, how };
@@ -192,7 +192,7 @@ fn replay(built: &Built, recordings: &[Recording]) -> Result<Vec<Deviation>, Fai
         });
         deviations.extend(found);
     }
-    Ok(deviations)
+    Ok((deviations, started.elapsed()))
 }
 
 /// The rule as the scene deployed it.
