@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_call_starts_anew() {
-        let mut meter = Meter::new(&Limits::default());
+        let mut meter = Meter::new(&Limits { memory: 16 << 20, ..Limits::default() });
         assert!(!meter.memory_growing(0, 17 << 20, None).unwrap());
         assert_eq!(meter.refused(), Some(17 << 20));
         meter.watch.expire(Some(1));

@@ -157,7 +157,7 @@ pub fn rule(digest: &str) -> RuleSpec {
         settings: Vec::new(),
         set: Vec::new(),
         outputs: vec![("to".into(), "live".into())],
-        limits: Limits { deadline_ms: 20_000, ..Limits::default() },
+        limits: Limits { deadline_ms: 20_000, memory: 16 << 20, ..Limits::default() },
         paused: false,
     }
 }
