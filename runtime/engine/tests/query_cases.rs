@@ -270,7 +270,6 @@ fn what_riemann_refuses_we_refuse() {
         "metric = 1 or",
         "metric > 1 and and metric < 3",
         "metric = 1/2",
-        "state = 'ok'",
         "host =~ %a%",
         "host =~ other",
         "host ~= 5",
@@ -336,6 +335,10 @@ fn where_we_say_something_else_than_riemann() {
         ("state!=\"ok\"", r#"{"state": "ok"}"#, false),
         ("host=~\"a%\"", r#"{"host": "ab"}"#, true),
         ("host~=\"b\"", r#"{"host": "ab"}"#, true),
+        // Single quotes are quotes too.
+        ("state = 'ok' and host ='it\\'s \"a\"'", r#"{"state": "ok", "host": "it's \"a\""}"#, true),
+        (r#"host = "it's""#, r#"{"host": "it's"}"#, true),
+        ("host=~'a%'and(tagged'x')", r#"{"host": "ab", "tags": ["x"]}"#, true),
         // Text ends at its quote.
         (r#"host = "a\\" and service = "b""#, r#"{"host": "a\\", "service": "c"}"#, false),
         (r#"host = "\ud83d\ude00""#, r#"{"host": "😀"}"#, true),
@@ -397,10 +400,10 @@ fn warnings_say_what_a_query_means() {
             .collect::<Vec<_>>()
     };
     assert_eq!(warnings("state = \"ok\" and metric > 1 and host != nil and a = host"), [""; 0]);
-    assert_eq!(warnings("state = ok"), ["ok: `ok` is the name of a field: text stands in double quotes"]);
+    assert_eq!(warnings("state = ok"), ["ok: `ok` is the name of a field: text stands in quotes"]);
     assert_eq!(
         warnings("metric > 1 and rack != 7"),
-        ["rack: this is always true: `rack` is text, which is never a number: write it in double quotes"]
+        ["rack: this is always true: `rack` is text, which is never a number: write it in quotes"]
     );
     assert_eq!(
         warnings("tags = \"a\" or \"1\" = metric"),

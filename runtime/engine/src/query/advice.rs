@@ -58,13 +58,13 @@ pub(super) fn advise(
 ) -> Option<Warning> {
     match (left, right) {
         (Value::Field(_), Value::Field(name)) if Field::named(name).is_none() => Some(Warning {
-            message: format!("`{name}` is the name of a field: text stands in double quotes"),
+            message: format!("`{name}` is the name of a field: text stands in quotes"),
             span: right_span,
         }),
         (Value::Field(name), other) | (other, Value::Field(name)) => {
             let span = if matches!(left, Value::Field(_)) { left_span } else { right_span };
             let has = match (Sort::of(name), other) {
-                (Sort::Text, Value::Number(_)) => "text, which is never a number: write it in double quotes",
+                (Sort::Text, Value::Number(_)) => "text, which is never a number: write it in quotes",
                 (Sort::Text, Value::Bool(_)) => "text, which is neither true nor false",
                 (Sort::Number, Value::Text(_)) => "a number, which is never text: leave the quotes out",
                 (Sort::Number, Value::Bool(_)) => "a number, which is neither true nor false",

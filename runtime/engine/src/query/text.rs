@@ -165,7 +165,7 @@ impl Parser<'_> {
             let help = "the number goes on the right; text and fields are compared with `=` and `!=`";
             return self.expected(&format!("a number after `{}`", op.text()), Some(help));
         }
-        let help = "text stands in double quotes";
+        let help = "text stands in quotes";
         let (right, right_span) = self.value(&format!("a value after `{}`", op.text()), Some(help))?;
         self.warnings.extend(advise(op, &left, left_span, &right, right_span));
         Ok(Expr::Compare { op, left, right })
@@ -187,7 +187,7 @@ impl Parser<'_> {
         help: &str,
     ) -> Result<(String, Range<usize>), QueryError> {
         let Token { kind: Kind::Value(Value::Text(text)), span } = self.peek().clone() else {
-            return self.expected(&format!("{what} in double quotes after {operator}"), Some(help));
+            return self.expected(&format!("{what} in quotes after {operator}"), Some(help));
         };
         self.at += 1;
         Ok((text, span))

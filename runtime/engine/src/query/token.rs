@@ -106,13 +106,13 @@ impl<'a> Lexer<'a> {
         let Some(first) = rest.chars().next() else { return Ok(Kind::End) };
         let unsigned = rest.strip_prefix('-').unwrap_or(rest);
         match first {
-            '"' => self.string(),
+            '"' | '\'' => self.string(first),
             _ if unsigned.starts_with(|c: char| c.is_ascii_digit()) => self.number(),
             _ if name_len(rest) > 0 => self.name(),
             _ => {
                 let help = match first {
-                    '\'' | '`' => "text stands in double quotes",
-                    '%' => "a pattern stands in double quotes: `host =~ \"web%\"`",
+                    '`' => "text stands in quotes, double or single",
+                    '%' => "a pattern stands in quotes: `host =~ \"web%\"`",
                     '~' => "a regular expression is `~=`, a pattern with `%` is `=~`",
                     c if c.is_whitespace() => {
                         "white space is the space, the tab, the line's end and the comma"
@@ -187,7 +187,7 @@ impl<'a> Lexer<'a> {
                 tail if tail.starts_with('.') => "digits stand on both sides of the point",
                 tail if tail.starts_with("e+") || tail.starts_with("E+") => "an exponent has no plus: `1e5`",
                 tail if number == "0" && tail.starts_with(['x', 'X']) => "numbers are decimal",
-                _ => "a space was left out, or text stands in double quotes",
+                _ => "a space was left out, or the quotes around text",
             };
             return self.error(format!("a number was expected, found {}", quoted(&rest[..run])), span, help);
         }
@@ -211,13 +211,14 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<Kind, QueryError> {
+    /// Text up to the quote it began with; single ones need no escape in a shell or in Rust.
+    fn string(&mut self, quote: char) -> Result<Kind, QueryError> {
         let start = self.at;
         let mut text = String::new();
         self.at += 1;
         loop {
             let rest = self.rest();
-            let plain = rest.find(['"', '\\']).unwrap_or(rest.len());
+            let plain = rest.find([quote, '\\']).unwrap_or(rest.len());
             text.push_str(&rest[..plain]);
             self.at += plain;
             match self.rest().chars().next() {
@@ -228,7 +229,7 @@ impl<'a> Lexer<'a> {
                         "this text is still open",
                     );
                 }
-                Some('"') => {
+                Some(c) if c == quote => {
                     self.at += 1;
                     return Ok(Kind::Value(Value::Text(text)));
                 }
@@ -254,7 +255,7 @@ impl<'a> Lexer<'a> {
             'n' => '\n',
             'b' => '\u{8}',
             'f' => '\u{c}',
-            '"' | '\\' => first,
+            '"' | '\'' | '\\' => first,
             'u' => return self.unicode(),
             _ if octal > 0 => {
                 // At most 0o777, which is a character.
@@ -266,7 +267,7 @@ impl<'a> Lexer<'a> {
                 return self.error(
                     format!("an escape was expected, found {}", quoted(&self.text[span.clone()])),
                     span,
-                    "a backslash is written twice; the escapes are \\t \\r \\n \\b \\f \\\" \\\\ \\u0041 \\101",
+                    "a backslash is written twice; the escapes are \\t \\r \\n \\b \\f \\\" \\' \\\\ \\u0041 \\101",
                 );
             }
         };
