@@ -53,8 +53,8 @@ const CHORES: &[Chore] = &[
     chore("tests", tests),
     chore("doc tests", |_| start(cargo(&["test", "--workspace", "--doc"]))),
     chore("rules as wasm", rules),
-    chore("rules in the sandbox", sandbox),
     chore("program", |workspace| workspace.build_program("release").map(drop)),
+    chore("rules in the sandbox", sandbox),
     chore("documents", documents),
     chore("demo", demo::rehearse),
     chore("api pages", api_pages),
@@ -172,7 +172,7 @@ fn rules(workspace: &Workspace) -> Result<()> {
 
 /// Each example's scenes natively and as wasm, byte for byte the same.
 fn sandbox(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program("dev")?;
+    let tidegate = workspace.build_program("release")?;
     for rule in &workspace.rules {
         let mut test = command(&tidegate, &["test"]);
         test.current_dir(&rule.folder);
