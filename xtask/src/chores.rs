@@ -187,10 +187,11 @@ fn documents(workspace: &Workspace) -> Result<()> {
     book::run(&workspace.build_program("release")?, workspace)
 }
 
-/// The API's own documentation, without a warning.
+/// The API's own documentation, without a warning. Its readers work on the code: private items are on the pages too, and
+/// may be linked to.
 fn api_pages(_: &Workspace) -> Result<()> {
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
-    doc.env("RUSTDOCFLAGS", "--deny warnings");
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");
     start(doc)
 }
 
