@@ -8,7 +8,7 @@
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
 //! 6. [`node`]: assembles all of that.
-//! 7. [`rules`], [`bench`]: the rules inside the binary, and how fast all of this is.
+//! 7. [`rules`], [`mod@bench`]: the rules inside the binary, and how fast all of this is.
 //! 8. [`cli`]: the command line.
 
 pub mod bench;

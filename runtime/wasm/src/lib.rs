@@ -2,7 +2,7 @@
 //!
 //! A module's way, each step a file:
 //!
-//! 1. [`inspect`] reads the bytes and runs nothing: does the module keep the contract, and if not, why ([`Refusal`])?
+//! 1. [`inspect()`] reads the bytes and runs nothing: does the module keep the contract, and if not, why ([`Refusal`])?
 //! 2. [`Modules`] compiles what passed, once for each digest, and may keep the machine code on disk (`artefact.rs`, where
 //!    the crate's only unsafe block stands).
 //! 3. [`WasmGuest`] is a running module: a batch is copied in, one call is made, the reply is checked and copied out.
