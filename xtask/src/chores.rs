@@ -187,10 +187,9 @@ fn documents(workspace: &Workspace) -> Result<()> {
     book::run(&workspace.build_program("release")?, workspace)
 }
 
-/// The API's own documentation, without a warning. Its readers work on the code: private items are on the pages too, and
-/// may be linked to.
+/// The API's own documentation, without a warning. A page may name a private item by a link: whoever reads the source follows it.
 fn api_pages(_: &Workspace) -> Result<()> {
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");
     start(doc)
 }
