@@ -2,7 +2,7 @@
 //!
 //! Three types, each of which settles more than the one before:
 //!
-//! - [`Query`]: what was written ([`text`](self::text) reads it into [`ast`]),
+//! - [`Query`]: what was written (`text.rs` reads it into [`ast`]),
 //! - [`Plan`]: what has to be looked at, with everything decided that does not depend on an event,
 //! - [`Matcher`]: one plan, one event, yes or no. It defines what a query means; whatever is faster has to agree with it.
 //!
