@@ -189,7 +189,7 @@ fn guest_batches(args: &StageArgs, spec: &RuleSpec) -> Vec<Batch> {
 pub fn built_in(name: &str) -> anyhow::Result<(RuleSpec, Host)> {
     let rule = rules::find(name)?;
     let store = Arc::new(|digest: &str| rules::by_digest(digest).map(<[u8]>::to_vec));
-    let host = Host::new(&HostOptions { instances: 64, ..HostOptions::default() }, store)?;
+    let host = Host::new(&HostOptions::default(), store)?;
     let compiled = host.compile(rule.wasm).map_err(|refusal| anyhow!("{refusal}"))?;
     let manifest = &compiled.inspected.manifest;
     let set = rule.example.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
