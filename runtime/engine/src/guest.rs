@@ -20,6 +20,21 @@ pub trait Guest: Send {
     /// After a fault the guest is not called again: its memory cannot be trusted. Nothing of the reply counts then.
     fn call(&mut self, batch: &Batch, reply: &mut Reply) -> Result<Spent, Fault>;
 
+    /// Takes in one more rule of the same module, under that number; rows say for which rule they are by it. The rule
+    /// that the guest was started with has number 0.
+    ///
+    /// A refusal leaves the guest as it was, serving the rules that it serves; any other fault ends it, as in a call.
+    fn bind(&mut self, binding: u32, rule: &RuleSpec) -> Result<(), Fault> {
+        let _ = (binding, rule);
+        Err(Fault::one_rule_only())
+    }
+
+    /// Forgets a rule and what its keys remember.
+    fn unbind(&mut self, binding: u32) -> Result<(), Fault> {
+        let _ = binding;
+        Err(Fault::one_rule_only())
+    }
+
     /// Bytes of memory the guest holds.
     fn memory(&self) -> usize {
         0
@@ -51,6 +66,9 @@ pub struct Fault {
     pub during: String,
     /// The row of the batch that it was handling, if it was.
     pub row: Option<u32>,
+    /// The slot of the key whose wake it was handling, if it was.
+    #[serde(default)]
+    pub slot: Option<u32>,
 }
 
 /// What a guest ran into.
@@ -88,10 +106,15 @@ impl FaultKind {
 impl Fault {
     /// A fault outside of any event.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), during: String::new(), row: None }
+        Self { kind, message: message.into(), during: String::new(), row: None, slot: None }
     }
 
-    /// The same, with what the guest was doing.
+    /// What a guest says that cannot take in a second rule.
+    fn one_rule_only() -> Self {
+        Self::new(FaultKind::Start, "serves one rule only")
+    }
+
+    /// The same, with what the guest was doing, and on which row, or in a wake for which slot.
     #[must_use]
     pub fn at(mut self, moment: Moment, row: u32) -> Self {
         self.during = match moment {
@@ -102,7 +125,12 @@ impl Fault {
             Moment::Expire => "in on_expire",
         }
         .to_owned();
-        self.row = (row != tidegate_event::abi::NO_ROW).then_some(row);
+        let row = (row != tidegate_event::abi::NO_ROW).then_some(row);
+        (self.row, self.slot) = match moment {
+            Moment::Wake => (None, row),
+            Moment::Event | Moment::Expire => (row, None),
+            Moment::Idle | Moment::Bind => (None, None),
+        };
         self
     }
 }
