@@ -3,10 +3,13 @@
 //! Every figure is a median over many short runs, so that a busy moment of the machine does not show; the spread between
 //! the quartiles is given beside it. Compare figures of one run with each other, not with those of another day.
 
+mod frames;
 mod load;
+mod process;
 mod stages;
 pub mod workload;
 
+pub use frames::Frames;
 pub use load::{LoadArgs, load};
 pub use stages::{StageArgs, built_in, decode, guest, matching, shard};
 

@@ -1,21 +1,27 @@
 //! A load generator that speaks Riemann's protocol: acked events a second, and how long an ack takes.
 //!
 //! With a rate, latency counts from the moment a message was due, not from when it could be sent: a server that stalls
-//! is charged for everything that had to wait (no coordinated omission). Without a rate, messages go as fast as acks
-//! come back, and latency is mostly the queue of messages in flight.
+//! is charged for everything that had to wait (no coordinated omission). How late the generator was by itself is told
+//! apart, so that one knows whose delay it is. Without a rate, messages go as fast as acks come back, and latency is
+//! mostly the queue of messages in flight.
+//!
+//! The server usually shares the machine's cores, so the generator must cost little: plain threads, one for sending at
+//! a rate and one for all answers, messages encoded beforehand, and no spinning.
 
-use super::workload::Fleet;
-use anyhow::{Context, bail};
+mod connection;
+mod flood;
+mod paced;
+mod watch;
+
+use super::frames::Frames;
+use super::process::Process;
+use super::workload::Kind;
+use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use watch::{Tally, watched};
 
 /// What load to make.
 #[derive(Clone, Debug)]
@@ -34,69 +40,111 @@ pub struct LoadArgs {
     pub seconds: f64,
     /// Streams that speak.
     pub streams: usize,
+    /// Which kind of fleet.
+    pub workload: Kind,
+    /// A server on this machine, whose CPU time and memory are told as well.
+    pub server: Option<u32>,
 }
 
-/// Messages prepared before the clock starts; they are sent round and round.
-const PREPARED: usize = 64;
 /// An answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What one connection saw.
+/// What came of it.
 struct Seen {
-    acked: u64,
-    refused: u64,
     latency: Histogram<u64>,
+    /// How late messages were sent through no fault of the server; with a rate only.
+    late: Option<Late>,
+    /// From the first message to the last answer.
+    took: Duration,
 }
 
-/// Makes the load and says what came of it.
-pub async fn load(args: &LoadArgs) -> anyhow::Result<Value> {
-    let mut fleet = Fleet::new(args.streams).starting(crate::clock::now());
-    let frames: Arc<Vec<Vec<u8>>> =
-        Arc::new(fleet.messages(PREPARED, args.batch.max(1)).into_iter().map(frame).collect());
-    let started = crate::clock::start();
-    let until = started + Duration::from_secs_f64(args.seconds.clamp(0.1, 86_400.0));
-    let mut connections = JoinSet::new();
-    for number in 0..args.conns.max(1) {
-        let stream = TcpStream::connect(args.addr)
-            .await
-            .with_context(|| format!("no answer at {}: is `tidegate run` running there?", args.addr))?;
-        stream.set_nodelay(true)?;
-        let (read, write) = stream.into_split();
-        let (sent, waiting) = mpsc::channel(args.in_flight.max(1));
-        let every = (args.rate > 0.0)
-            .then(|| Duration::from_secs_f64(args.batch as f64 * args.conns.max(1) as f64 / args.rate));
-        let (frames, batch) = (frames.clone(), args.batch as u64);
-        connections.spawn(async move {
-            let writer = tokio::spawn(send(write, frames, number, sent, started, until, every));
-            let seen = answers(read, waiting, batch).await;
-            writer.await.context("the sender ended")??;
-            seen
-        });
-    }
-    let (mut acked, mut refused) = (0, 0);
-    let mut latency = histogram()?;
-    while let Some(seen) = connections.join_next().await {
-        let seen = seen.context("a connection ended")??;
-        acked += seen.acked;
-        refused += seen.refused;
-        latency.add(&seen.latency)?;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let micros = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1000.0;
-    Ok(json!({
+/// What the pacing thread says of itself.
+struct Late {
+    by: Histogram<u64>,
+    /// Messages that had to wait because too many were in flight, or because the server did not read.
+    held: u64,
+    /// Events that were due before the end and were not sent until then.
+    unsent: u64,
+    /// Whether the system lets this thread sleep exactly.
+    exact: bool,
+}
+
+/// Makes the load and says what came of it. On a run of more than ten seconds, says how it goes on standard error.
+pub fn load(args: &LoadArgs) -> anyhow::Result<Value> {
+    let args = LoadArgs {
+        conns: args.conns.max(1),
+        batch: args.batch.max(1),
+        in_flight: args.in_flight.max(1),
+        seconds: args.seconds.clamp(0.05, 86_400.0),
+        ..args.clone()
+    };
+    let server = match args.server {
+        None => None,
+        Some(pid) => Some(Process::of(pid).with_context(|| {
+            format!("there is no process {pid} in /proc: --server-pid takes a process of this machine")
+        })?),
+    };
+    let mut frames = Frames::new(args.workload, args.streams, args.batch, crate::clock::now())?;
+    let streams = (0..args.conns).map(|_| connect(args.addr)).collect::<anyhow::Result<Vec<_>>>()?;
+
+    let own = Process::own();
+    let cpu = |process: &Option<Process>| process.as_ref().and_then(Process::cpu);
+    let before = (cpu(&own), cpu(&server));
+    let tally = Tally::default();
+    let (seen, memory) = watched(&tally, server.as_ref(), || match args.rate > 0.0 {
+        true => paced::run(&args, &mut frames, streams, &tally),
+        false => flood::run(&args, &mut frames, streams, &tally),
+    });
+    let seen = seen?;
+    let after = (cpu(&own), cpu(&server));
+
+    let events = tally.acked() + tally.refused();
+    let per_million = |before: Option<Duration>, after: Option<Duration>| {
+        let used = after?.checked_sub(before?)?;
+        (events > 0).then(|| round(used.as_secs_f64() * 1e6 / events as f64, 4))
+    };
+    let mut out = json!({
         "bench": "tcp",
+        "workload": args.workload.name(),
+        "streams": frames.streams(),
         "conns": args.conns,
         "batch": args.batch,
         "in_flight": args.in_flight,
         "rate": args.rate,
-        "seconds": (seconds * 1000.0).round() / 1000.0,
-        "acked_events": acked,
-        "refused_events": refused,
-        "acked_events_per_second": (acked as f64 / seconds).round(),
-        "ack_latency_us": {
-            "p50": micros(0.5), "p99": micros(0.99), "p99_9": micros(0.999), "max": latency.max() as f64 / 1000.0,
-        },
-    }))
+        "seconds": round(seen.took.as_secs_f64(), 3),
+        "acked_events": tally.acked(),
+        "refused_events": tally.refused(),
+        "acked_events_per_second": (tally.acked() as f64 / seen.took.as_secs_f64()).round(),
+        "ack_latency_us": micros(&seen.latency),
+    });
+    if let Some(late) = &seen.late {
+        out["unsent_events"] = json!(late.unsent);
+        out["held_messages"] = json!(late.held);
+        out["send_lateness_us"] = micros(&late.by);
+        out["exact_sleep"] = json!(late.exact);
+    }
+    out["generator_cpu_s_per_million"] = json!(per_million(before.0, after.0));
+    if let Some(pid) = args.server {
+        out["server"] = json!({
+            "pid": pid,
+            "cpu_s_per_million": per_million(before.1, after.1),
+            "rss_start_bytes": memory.start,
+            "rss_end_bytes": memory.end,
+            "rss_peak_bytes": memory.peak,
+        });
+    }
+    if !memory.intervals.is_empty() {
+        out["intervals"] = memory.intervals.iter().map(watch::Interval::json).collect();
+    }
+    Ok(out)
+}
+
+fn connect(addr: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))
+        .with_context(|| format!("no answer at {addr}: is `tidegate run` running there?"))?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 /// Nanoseconds from 1 to ten minutes, to three digits.
@@ -104,67 +152,19 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 600_000_000_000, 3)?)
 }
 
-fn frame(message: Vec<u8>) -> Vec<u8> {
-    let mut frame = (message.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(&message);
-    frame
+fn micros(histogram: &Histogram<u64>) -> Value {
+    let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1000.0;
+    json!({
+        "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p99_9": at(0.999),
+        "max": histogram.max() as f64 / 1000.0,
+    })
 }
 
-/// Sends messages when they are due, and notes for each when it was.
-async fn send(
-    mut to: OwnedWriteHalf,
-    frames: Arc<Vec<Vec<u8>>>,
-    number: usize,
-    sent: mpsc::Sender<Instant>,
-    started: Instant,
-    until: Instant,
-    every: Option<Duration>,
-) -> anyhow::Result<()> {
-    let mut next = number * 7;
-    let mut due = started;
-    loop {
-        if let Some(every) = every {
-            due += every;
-            if due > crate::clock::start() {
-                tokio::time::sleep_until(due.into()).await;
-            }
-        } else {
-            due = crate::clock::start();
-        }
-        if due >= until || crate::clock::start() >= until {
-            return Ok(());
-        }
-        // Room for one more in flight comes first: the wait for it belongs to the latency of what was due.
-        let Ok(room) = sent.reserve().await else { return Ok(()) };
-        room.send(if every.is_some() { due } else { crate::clock::start() });
-        to.write_all(&frames[next % frames.len()]).await.context("the server closed the connection")?;
-        next += 1;
-    }
+fn round(value: f64, digits: i32) -> f64 {
+    let factor = 10f64.powi(digits);
+    (value * factor).round() / factor
 }
 
-/// Reads one answer for each message sent, in order.
-async fn answers(
-    from: OwnedReadHalf,
-    mut waiting: mpsc::Receiver<Instant>,
-    batch: u64,
-) -> anyhow::Result<Seen> {
-    let mut from = BufReader::with_capacity(64 << 10, from);
-    let mut seen = Seen { acked: 0, refused: 0, latency: histogram()? };
-    let mut answer = Vec::new();
-    while let Some(due) = waiting.recv().await {
-        let len = tokio::time::timeout(PATIENCE, from.read_u32()).await.context("no ack within 30 s")??;
-        if len > 1 << 20 {
-            bail!("an answer of {len} bytes was not expected");
-        }
-        answer.resize(len as usize, 0);
-        from.read_exact(&mut answer).await?;
-        seen.latency.saturating_record(due.elapsed().as_nanos() as u64);
-        // Msg.ok is field 2, a bool: the bytes 0x10 0x01, and they come first.
-        if answer.starts_with(&[0x10, 1]) {
-            seen.acked += batch;
-        } else {
-            seen.refused += batch;
-        }
-    }
-    Ok(seen)
+fn nanos_since(moment: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(moment).as_nanos() as u64
 }

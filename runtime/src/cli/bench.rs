@@ -2,6 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use super::screen::Screen;
+use crate::bench::workload::Kind;
 use crate::bench::{LoadArgs, StageArgs, decode, guest, load, matching, shard};
 use clap::Subcommand;
 use serde_json::Value;
@@ -70,6 +71,12 @@ struct Load {
     /// Streams that speak.
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     streams: usize,
+    /// Which kind of fleet.
+    #[arg(long, value_enum, default_value_t)]
+    workload: Kind,
+    /// The server's process, if it is on this machine: its CPU time and memory are told as well.
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -95,15 +102,10 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
         What::Guest(stage) => guest(&stage.into())?,
         What::Tcp(tcp) => {
             let address = tcp.addr;
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let figures = runtime.block_on(async {
-                // Whether anybody is there is asked first, so that the answer is the usual one.
-                tokio::net::TcpStream::connect(address)
-                    .await
-                    .map_err(|error| super::send::unreachable(&address, &error))?;
-                load(&tcp.into()).await.map_err(|error| Failure::new(Exit::Failed, error))
-            });
-            figures?
+            // Whether anybody is there is asked first, so that the answer is the usual one.
+            std::net::TcpStream::connect(address)
+                .map_err(|error| super::send::unreachable(&address, &error))?;
+            load(&tcp.into()).map_err(|error| Failure::new(Exit::Failed, error))?
         }
     };
     if screen.json { screen.value(&figures) } else { print(&figures, screen) }
@@ -118,17 +120,29 @@ impl From<Stage> for StageArgs {
 
 impl From<Load> for LoadArgs {
     fn from(load: Load) -> Self {
-        let Load { addr, conns, batch, in_flight, rate, seconds, streams } = load;
-        Self { addr, conns, batch, in_flight, rate, seconds, streams }
+        let Load { addr, conns, batch, in_flight, rate, seconds, streams, workload, server_pid: server } =
+            load;
+        Self { addr, conns, batch, in_flight, rate, seconds, streams, workload, server }
     }
 }
 
+/// One figure a line; those of a group bear its name before their own.
 fn print(figures: &Value, screen: &Screen) -> Result<(), Failure> {
-    let Some(figures) = figures.as_object() else { return screen.line(figures) };
-    let width = figures.keys().map(String::len).max().unwrap_or_default();
-    for (name, value) in figures {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        screen.line(format_args!("{:width$}  {text}", name.replace('_', " ")))?;
+    let mut lines = Vec::new();
+    flatten("", figures, &mut lines);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    lines.iter().try_for_each(|(name, text)| screen.line(format_args!("{name:width$}  {text}")))
+}
+
+fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (member, value) in members {
+                let name = format!("{name} {member}").trim_start().replace('_', " ");
+                flatten(&name, value, lines);
+            }
+        }
+        Value::String(text) => lines.push((name.to_owned(), text.clone())),
+        other => lines.push((name.to_owned(), other.to_string())),
     }
-    Ok(())
 }
