@@ -182,8 +182,9 @@ impl ShardThread {
         self.stats.batches.add(1);
         self.stats.events.add(step.own.len() as u64);
         self.stats.position.set(step.position as i64);
-        self.stats.streams.set(self.shard.index().len() as i64);
-        for (gauge, n) in self.stats.states.iter().zip(self.shard.index().states()) {
+        let (streams, states) = self.shard.streams();
+        self.stats.streams.set(streams as i64);
+        for (gauge, n) in self.stats.states.iter().zip(states) {
             gauge.set(n as i64);
         }
         for (name, count) in std::mem::take(&mut step.counts) {
@@ -275,11 +276,9 @@ impl ShardThread {
         let shard = &self.shard;
         self.searches.retain_mut(|search| {
             let mut found = BatchBuilder::new();
-            let exact = shard.exact(&search.matcher);
             let left = search.limit - search.count;
             // One more than wanted tells whether there are more.
-            let next =
-                shard.index().search(&search.matcher, exact, search.cursor, SLICE, left + 1, &mut found);
+            let next = shard.search(&search.matcher, search.cursor, SLICE, left + 1, &mut found);
             let found = found.finish();
             let truncated = found.len() > left;
             search.count += found.len().min(left);
@@ -311,9 +310,7 @@ impl ShardThread {
                 continue;
             }
             let mut found = BatchBuilder::new();
-            let exact = shard.exact(&subscriber.matcher);
-            let next =
-                shard.index().search(&subscriber.matcher, exact, cursor, SLICE, usize::MAX, &mut found);
+            let next = shard.search(&subscriber.matcher, cursor, SLICE, usize::MAX, &mut found);
             if !found.is_empty() {
                 let batch = Arc::new(found.finish());
                 subscriber.send(Update::Snapshot { batch, last: false }, telemetry);

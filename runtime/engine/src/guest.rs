@@ -46,6 +46,11 @@ pub trait Guests: Send + Sync {
     /// A fresh guest for a rule, its settings taken. Called between two batches, so everything slow (compiling) has
     /// been done before; the error says what is missing.
     fn start(&self, rule: &RuleSpec) -> Result<Box<dyn Guest>, Fault>;
+
+    /// Whether a guest could be started for a rule, so that one that cannot is reported when it is deployed.
+    fn ready(&self, rule: &RuleSpec) -> Result<(), Fault> {
+        self.start(rule).map(drop)
+    }
 }
 
 /// What a call cost. For people and budgets only: it never decides an outcome.

@@ -4,21 +4,28 @@
 //! keep a stream alive for ever; a time-to-live of infinity is allowed and means just that; and there is a cap on the
 //! number of streams, beyond which new ones are not indexed but counted. Nothing established is ever pushed out.
 
+mod table;
+
 use crate::query::Matcher;
-use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use table::Table;
 use tidegate_event::{BatchBuilder, Event, FieldSet, Kept, Span, State, Timestamp};
 
 /// The number of state codes there are, [`State::Other`] included.
 pub const STATES: usize = 6;
 
-/// One shard's part of the index.
+/// Not the number of a stream: it is not in the index.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// One shard's part of the index. Each stream has a number, and beside its event the notes of whoever uses the index.
 #[derive(Debug)]
-pub struct Index {
-    table: HashTable<u32>,
-    entries: Vec<Entry>,
+pub struct Index<N = ()> {
+    table: Table,
+    entries: Vec<Entry<N>>,
     free: Vec<u32>,
+    /// Out of the index, but still to be read until [`Index::release`].
+    retired: Vec<u32>,
     due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
     states: [u64; STATES],
     default_ttl: Span,
@@ -27,10 +34,11 @@ pub struct Index {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<N> {
     key: u64,
     live: bool,
     expires: Timestamp,
+    notes: N,
     kept: Kept,
 }
 
@@ -47,6 +55,7 @@ pub enum Put {
 
 /// The moment after which an event is no longer valid: when it happened, but not later than now, plus its ttl in
 /// seconds. A ttl that is missing or not a number is the default, a negative one is none.
+#[inline]
 pub fn expires(event: &Event<'_>, now: Timestamp, default_ttl: Span) -> Timestamp {
     let ttl = match event.ttl() {
         Some(ttl) if ttl == f32::INFINITY => return Timestamp::NEVER,
@@ -56,13 +65,14 @@ pub fn expires(event: &Event<'_>, now: Timestamp, default_ttl: Span) -> Timestam
     event.time().min(now) + ttl
 }
 
-impl Index {
+impl<N: Default> Index<N> {
     /// An empty index for at most `limit` streams.
     pub fn new(default_ttl: Span, limit: usize) -> Self {
         Self {
-            table: HashTable::new(),
+            table: Table::default(),
             entries: Vec::new(),
             free: Vec::new(),
+            retired: Vec::new(),
             due: BinaryHeap::new(),
             states: [0; STATES],
             default_ttl,
@@ -78,7 +88,7 @@ impl Index {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
     /// How many streams are in each state, by [`State`] code.
@@ -91,44 +101,95 @@ impl Index {
         self.refused
     }
 
-    fn find(&self, key: u64) -> Option<u32> {
-        self.table.find(key, |&number| self.entries[number as usize].key == key).copied()
+    /// The number of a stream.
+    pub fn find(&self, key: u64) -> Option<u32> {
+        self.table.find(key, |number| self.entries[number as usize].key == key)
+    }
+
+    /// The numbers of many streams, [`NOWHERE`] for those that are not here. Far cheaper than one by one: each pass is a
+    /// loop of loads that do not wait for each other, so the memory answers many at a time.
+    pub fn locate(&self, keys: &[u64], numbers: &mut Vec<u32>) {
+        numbers.clear();
+        numbers.extend(keys.iter().map(|key| self.table.guess(*key)));
+        for (key, number) in keys.iter().zip(numbers) {
+            let guessed = self.entries.get(*number as usize);
+            // The row is looked at because it will be needed next.
+            let right = guessed.is_some_and(|entry| (entry.key == *key) & (entry.kept.event().key() == *key));
+            if !right && *number != NOWHERE {
+                *number = self.find(*key).unwrap_or(NOWHERE);
+            }
+        }
+    }
+
+    /// Whether that is still the number of a stream.
+    #[inline]
+    pub fn is(&self, number: u32, key: u64) -> bool {
+        self.entries.get(number as usize).is_some_and(|entry| entry.live && entry.key == key)
+    }
+
+    /// The latest event of the stream with a number.
+    #[inline]
+    pub fn event(&self, number: u32) -> Event<'_> {
+        self.entries[number as usize].kept.event()
+    }
+
+    /// The notes beside it.
+    #[inline]
+    pub fn notes(&mut self, number: u32) -> &mut N {
+        &mut self.entries[number as usize].notes
     }
 
     /// The latest event of a stream.
     pub fn get(&self, key: u64) -> Option<Event<'_>> {
-        self.find(key).map(|number| self.entries[number as usize].kept.event())
+        self.find(key).map(|number| self.event(number))
     }
 
     /// Remembers an event as the latest of its stream, whatever its time; one whose state is `expired` takes the stream out.
     pub fn put(&mut self, event: &Event<'_>, now: Timestamp) -> Put {
-        let key = event.key();
+        let number = self.find(event.key());
         if event.is_expired() {
-            if let Some(number) = self.find(key) {
-                self.remove(number);
+            if let Some(number) = number {
+                self.retire(number);
+                self.release();
             }
             return Put::Removed;
         }
+        match number {
+            Some(number) => self.update(number, event, now),
+            None if self.insert(event, now).is_none() => return Put::Full,
+            None => {}
+        }
+        Put::Kept
+    }
+
+    /// Remembers an event as the latest of the stream with that number, which it is of.
+    #[inline]
+    pub fn update(&mut self, number: u32, event: &Event<'_>, now: Timestamp) {
         let expires = expires(event, now, self.default_ttl);
-        if let Some(number) = self.find(key) {
-            let entry = &mut self.entries[number as usize];
-            self.states[entry.kept.event().state_code() as usize] -= 1;
-            self.states[event.state_code() as usize] += 1;
-            entry.kept.set(event);
-            // Entries stand in the heap at the moment they were put there for. One that now ends earlier needs a place
-            // of its own; one that ends later is found and moved when the old moment comes.
-            if expires < entry.expires {
-                self.due.push(Reverse((expires, number, key)));
-            }
+        let entry = &mut self.entries[number as usize];
+        self.states[entry.kept.event().state_code() as usize] -= 1;
+        self.states[event.state_code() as usize] += 1;
+        entry.kept.set(event);
+        // Entries stand in the heap at the moment they were put there for. One that now ends earlier needs a place
+        // of its own; one that ends later is found and moved when the old moment comes.
+        if expires < entry.expires {
+            self.due.push(Reverse((expires, number, entry.key)));
             entry.expires = expires;
             self.tidy();
-            return Put::Kept;
+        } else {
+            entry.expires = expires;
         }
+    }
+
+    /// Takes in the first event of a stream that is not here; `None` when there is no room.
+    pub fn insert(&mut self, event: &Event<'_>, now: Timestamp) -> Option<u32> {
         if self.len() >= self.limit {
             self.refused += 1;
-            return Put::Full;
+            return None;
         }
-        let entry = Entry { key, live: true, expires, kept: Kept::new(event) };
+        let key = event.key();
+        let expires = expires(event, now, self.default_ttl);
+        let entry = Entry { key, live: true, expires, notes: N::default(), kept: Kept::new(event) };
         let number = match self.free.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;
@@ -139,20 +200,30 @@ impl Index {
                 (self.entries.len() - 1) as u32
             }
         };
-        self.table.insert_unique(key, number, |&number| self.entries[number as usize].key);
+        self.table.insert(key, number);
         self.states[event.state_code() as usize] += 1;
         self.due.push(Reverse((expires, number, key)));
         self.tidy();
-        Put::Kept
+        Some(number)
     }
 
-    fn remove(&mut self, number: u32) {
+    /// Takes a stream out. What it last said and the notes can be read until [`release`](Self::release); its number is
+    /// not given to another before.
+    pub fn retire(&mut self, number: u32) {
         let entry = &mut self.entries[number as usize];
+        if !entry.live {
+            return;
+        }
         entry.live = false;
-        let key = entry.key;
         self.states[entry.kept.event().state_code() as usize] -= 1;
-        if let Ok(found) = self.table.find_entry(key, |&other| other == number) {
-            found.remove();
+        self.table.remove(entry.key, number);
+        self.retired.push(number);
+    }
+
+    /// Forgets the streams that were taken out: nobody needs them any more.
+    pub fn release(&mut self) {
+        for number in self.retired.drain(..) {
+            self.entries[number as usize].notes = N::default();
             self.free.push(number);
         }
     }
@@ -172,11 +243,10 @@ impl Index {
         self.due.peek().map_or(Timestamp::NEVER, |Reverse((at, ..))| *at)
     }
 
-    /// Takes out the streams whose time ran out before `now`, the earliest first, at most `limit` of them; `each` sees
-    /// the moment and the last event. The rest stay due.
-    pub fn expire(&mut self, now: Timestamp, limit: usize, mut each: impl FnMut(Timestamp, &Event<'_>)) {
-        let mut left = limit;
-        while left > 0 {
+    /// Takes out the streams whose time ran out before `now`, the earliest first, at most `limit` of them, and says which
+    /// and when. The rest stay due.
+    pub fn expire(&mut self, now: Timestamp, limit: usize, gone: &mut Vec<(Timestamp, u32)>) {
+        while gone.len() < limit {
             let Some(&Reverse((at, number, key))) = self.due.peek() else { break };
             if at >= now {
                 break;
@@ -190,9 +260,8 @@ impl Index {
                 self.due.push(Reverse((entry.expires, number, key)));
                 continue;
             }
-            each(at, &entry.kept.event());
-            self.remove(number);
-            left -= 1;
+            self.retire(number);
+            gone.push((at, number));
         }
     }
 
@@ -270,10 +339,12 @@ mod tests {
 
     fn expire(index: &mut Index, now: i64) -> Vec<String> {
         let mut gone = Vec::new();
-        index.expire(Timestamp::from_secs(now), 100, |at, event| {
-            gone.push(format!("{at} {}", event.host().unwrap_or("-")));
-        });
-        gone
+        index.expire(Timestamp::from_secs(now), 100, &mut gone);
+        let said =
+            gone.iter().map(|(at, number)| format!("{at} {}", index.event(*number).host().unwrap_or("-")));
+        let said = said.collect();
+        index.release();
+        said
     }
 
     #[test]

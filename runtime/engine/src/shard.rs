@@ -3,36 +3,43 @@
 //! A step goes like this, and a replay of the log repeats it exactly:
 //!
 //! 1. **Time moves first.** Streams and keys whose time ran out say goodbye; wakes that are due by `now` fire.
-//! 2. **Then the events**, in the order of the batch: those of the shard's own streams enter the index and line up for
-//!    the rules that want them. Rules keyed wider than a stream look at every event and take those whose key is theirs,
-//!    so that input never hops between shards.
-//! 3. **Then the guests are called**, in the order in which their rules were deployed, once each as a rule.
+//! 2. **Then the events**, in the order of the batch: those of the shard's own streams enter the index, which remembers
+//!    the rules that want them, and line up for those. Rules keyed wider than a stream hear of every event and take those
+//!    whose key is theirs, so that input never hops between shards.
+//! 3. **Then the guests are called**, once each as a rule.
 //! 4. **What they asked for** comes back as whole events, each with its place in an order that does not depend on the
 //!    number of shards. [`Engine`] and the runtime merge the steps of all shards by it.
 //!
 //! Not here: threads, the log, outputs, and what a wasm module is.
 
+mod alarms;
+mod crew;
+mod deployed;
 mod effects;
 mod engine;
+mod group;
 mod health;
 mod keys;
 mod merge;
-mod running;
+mod routes;
 
+pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
 pub use effects::{Asked, MAX_HOPS, Place, What};
 pub use engine::Engine;
 pub use health::{FAULTS, WINDOW};
-pub use keys::{key_of, owner};
+pub use keys::{OVERFLOW, key_of, owner};
 pub use merge::{Forwarded, Logged, Merged, merge};
 
 use crate::guest::{Fault, Guests};
-use crate::index::{self, Index};
+use crate::index::{self, Index, STATES};
 use crate::query::Matcher;
-use crate::rule::{Control, Width};
-use running::{Running, Scene, Source, Wanted};
+use crate::rule::{Control, RuleSpec};
+use deployed::Deployed;
+use group::{Scene, Source};
+use routes::Routes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_event::{Batch, BatchBuilder, Event, FieldSet, Span, Timestamp};
+use tidegate_event::{Batch, BatchBuilder, FieldSet, Span, Timestamp};
 
 /// Streams and keys that run out in one step; the rest follow in the next.
 const EXPIRE_LIMIT: usize = 5_000;
@@ -72,9 +79,11 @@ pub struct Shard {
     settings: Settings,
     guests: Arc<dyn Guests>,
     now: Timestamp,
-    index: Index,
-    rules: Vec<Running>,
-    wide: usize,
+    index: Index<Routes>,
+    deployed: Deployed,
+    /// Used again for each batch.
+    keys: Vec<u64>,
+    numbers: Vec<u32>,
 }
 
 /// What came of a step.
@@ -97,7 +106,7 @@ pub struct Step {
     /// Rules that failed.
     pub troubled: Vec<Troubled>,
     /// What each rule did.
-    pub counts: BTreeMap<Arc<str>, RuleCount>,
+    pub counts: Vec<(Arc<str>, RuleCount)>,
 }
 
 /// A rule that failed.
@@ -128,7 +137,7 @@ pub struct RuleCount {
     pub faults: u64,
     /// Events that were not handled: quarantine, or a call that kept failing.
     pub skipped: u64,
-    /// Events whose key found no room.
+    /// Events whose key found no room: they were counted under the overflow key.
     pub over: u64,
     /// Effects not carried out, by reason.
     pub cut: BTreeMap<&'static str, u64>,
@@ -138,33 +147,46 @@ pub struct RuleCount {
     pub memory: u64,
 }
 
-impl Step {
-    fn count(&mut self, rule: &Arc<str>) -> &mut RuleCount {
-        if !self.counts.contains_key(rule) {
-            self.counts.insert(rule.clone(), RuleCount::default());
-        }
-        self.counts.get_mut(rule).unwrap_or_else(|| unreachable!("it was just put there"))
-    }
-
-    fn cut(&mut self, rule: &Arc<str>, reason: &'static str) {
-        *self.count(rule).cut.entry(reason).or_default() += 1;
-    }
-}
-
 impl Shard {
     /// An empty shard.
     pub fn new(settings: Settings, guests: Arc<dyn Guests>) -> Self {
         let index = Index::new(settings.default_ttl, settings.max_streams);
-        Self { settings, guests, now: Timestamp(i64::MIN), index, rules: Vec::new(), wide: 0 }
+        let (keys, numbers) = (Vec::new(), Vec::new());
+        Self {
+            settings,
+            guests,
+            now: Timestamp(i64::MIN),
+            index,
+            deployed: Deployed::default(),
+            keys,
+            numbers,
+        }
     }
 
-    /// What is latest in each stream.
-    pub fn index(&self) -> &Index {
-        &self.index
+    /// How many streams there are, and in which states.
+    pub fn streams(&self) -> (usize, [u64; STATES]) {
+        (self.index.len(), self.index.states())
+    }
+
+    /// Events whose stream was not indexed for want of room.
+    pub fn refused(&self) -> u64 {
+        self.index.refused()
+    }
+
+    /// Looks at a slice of what is latest in each stream: see [`Index::search`].
+    pub fn search(
+        &self,
+        matcher: &Matcher,
+        cursor: u32,
+        budget: usize,
+        limit: usize,
+        found: &mut BatchBuilder,
+    ) -> Option<u32> {
+        self.index.search(matcher, self.exact(matcher), cursor, budget, limit, found)
     }
 
     /// The key of the one stream that a query asks for, if it asks for exactly one.
-    pub fn exact(&self, matcher: &Matcher) -> Option<u64> {
+    fn exact(&self, matcher: &Matcher) -> Option<u64> {
         let (host, service) = matcher.exact()?;
         let bytes = |text: Option<&str>| text.map(str::as_bytes).map(<[u8]>::to_vec);
         Some(tidegate_event::stream_key(
@@ -180,10 +202,8 @@ impl Shard {
     }
 
     /// When time should move next, even if nothing happens: then something is due.
-    pub fn next_due(&self) -> Timestamp {
-        let after = |at: Timestamp| at + Span(1);
-        let rules = self.rules.iter().map(Running::next_due).min().unwrap_or(Timestamp::NEVER);
-        after(self.index.next_due()).min(rules)
+    pub fn next_due(&mut self) -> Timestamp {
+        (self.index.next_due() + Span(1)).min(self.deployed.next_due())
     }
 
     /// Applies a change to the set of rules.
@@ -191,38 +211,42 @@ impl Shard {
         self.now = self.now.max(now);
         let mut step = Step { position, now: self.now, ..Step::default() };
         match control {
-            Control::Deploy(spec) => {
-                self.rules.retain(|rule| rule.spec.name != spec.name);
-                match Matcher::parse(&spec.query) {
-                    Ok(matcher) => {
-                        let mut rule = Running::new((**spec).clone(), matcher, position);
-                        step.count(&rule.name);
-                        rule.start(&self.scene(&Batch::default(), &Batch::default()), &mut step);
-                        self.rules.push(rule);
-                    }
-                    // Checked before the record was written; a log from elsewhere may still hold it.
-                    Err(error) => step.troubled.push(Troubled {
+            Control::Deploy(spec) => match Matcher::parse(&spec.query) {
+                Ok(matcher) => {
+                    let number = self.deployed.deploy((**spec).clone(), matcher, position);
+                    let none = Batch::default();
+                    let scene = Scene {
+                        batch: &none,
+                        gone: &none,
+                        ended: &none,
+                        now: self.now,
+                        guests: &*self.guests,
+                        settings: &self.settings,
+                    };
+                    self.deployed.crew.count(number);
+                    self.deployed.try_start(number, &scene, &mut step);
+                    step.counts = self.deployed.crew.take_counts();
+                }
+                // Checked before the record was written; a log from elsewhere may still hold it.
+                Err(error) => {
+                    self.deployed.remove(&spec.name);
+                    step.troubled.push(Troubled {
                         rule: spec.name.as_str().into(),
                         fault: Fault::new(crate::guest::FaultKind::Start, error.to_string()),
                         event: None,
                         at: self.now,
                         quarantined_until: None,
-                    }),
+                    });
                 }
-            }
-            Control::Remove { name } => self.rules.retain(|rule| rule.spec.name != *name),
+            },
+            Control::Remove { name } => self.deployed.remove(name),
             Control::Pause { name, paused } => {
-                for rule in self.rules.iter_mut().filter(|rule| rule.spec.name == *name) {
-                    rule.spec.paused = *paused;
+                if let Some(number) = self.deployed.crew.named(name) {
+                    self.deployed.crew.get_mut(number).spec.paused = *paused;
                 }
             }
         }
-        self.wide = self.rules.iter().filter(|rule| !rule.is_narrow()).count();
         step
-    }
-
-    fn scene<'a>(&'a self, batch: &'a Batch, made: &'a Batch) -> Scene<'a> {
-        Scene { batch, made, now: self.now, guests: &*self.guests, settings: &self.settings }
     }
 
     /// Takes a batch; an empty one just moves time.
@@ -234,130 +258,99 @@ impl Shard {
             replayed: batch.header.replayed,
             ..Step::default()
         };
-        let mut rules = std::mem::take(&mut self.rules);
-        let made = self.expire(&mut rules, &mut step);
-        self.index_rows(batch, &mut step);
-        let scene = self.scene(batch, &made);
-        for (row, event) in batch.events().enumerate() {
-            self.line_up(&mut rules, row as u32, &event, &scene, &mut step);
-        }
-        for rule in &mut rules {
-            if rule.is_due(self.now) {
-                rule.call(&scene, &mut step);
+        // Streams and keys whose time ran out.
+        let mut streams = Vec::new();
+        let gone = self.gone(&mut streams);
+        let mut ended = BatchBuilder::new();
+        let leaving = self.deployed.end_keys(self.now, EXPIRE_LIMIT, &mut ended);
+        let ended = ended.finish();
+        let Self { index, deployed, settings, .. } = self;
+        let scene =
+            Scene { batch, gone: &gone, ended: &ended, now: self.now, guests: &*self.guests, settings };
+        for (row, (at, stream)) in streams.into_iter().enumerate() {
+            let event = gone.event(row);
+            deployed.line_up(Source::Gone(row as u32), &event, stream, index, &scene, &mut step);
+            // Keys that are wider than the stream may be another shard's: it hears of the end as of an event.
+            if deployed.wanted_wide(&event) {
+                let at = effects::moment(at);
+                let place = Place { phase: 0, at, rule: 0, key: event.key(), n: 0 };
+                let number = step.events.len() as u32;
+                step.asked.push(Asked { place, rule: "".into(), what: What::Emit, event: number });
+                step.events.copy(&event, FieldSet::ALL, |_| ());
             }
         }
-        self.rules = rules;
+        deployed.line_up_ended(leaving, index, &scene, &mut step);
+
+        // Events. All streams are looked up together: that is much faster than one by one.
+        self.keys.clear();
+        self.keys.extend(batch.events().map(|event| event.key()));
+        index.locate(&self.keys, &mut self.numbers);
+        step.own.reserve(batch.len() / settings.shards + 1);
+        for row in 0..batch.len() {
+            let event = batch.event(row);
+            let (source, key) = (Source::Row(row as u32), self.keys[row]);
+            let ours = owner(key, settings.shards) == settings.number;
+            let mut stream = None;
+            // Events that the index itself made, here or elsewhere, have been dealt with.
+            if ours && !event.is_reaped() {
+                step.own.push(row as u32);
+                stream = enter(index, self.numbers[row], &event, self.now);
+                match stream {
+                    Some(stream) => deployed.line_up(source, &event, stream, index, &scene, &mut step),
+                    None => deployed.line_up_overflow(source, &event, index, &scene, &mut step),
+                }
+            }
+            if deployed.wide > 0 {
+                deployed.line_up_wide(source, &event, stream, index, &scene, &mut step);
+            }
+            if let Some(stream) = stream
+                && event.is_expired()
+            {
+                index.retire(stream);
+            }
+        }
+        deployed.call_all(index, &scene, &mut step);
+        index.release();
+        step.expired = gone;
         step
     }
 
-    /// Streams and keys whose time ran out: out of the index, goodbyes lined up, and an event for wider rules elsewhere.
-    fn expire(&mut self, rules: &mut [Running], step: &mut Step) -> Batch {
-        let now = self.now;
-        if self.index.next_due() < now {
-            let mut gone = BatchBuilder::new();
-            let mut moments = Vec::new();
-            self.index.expire(now, EXPIRE_LIMIT, |at, event| {
-                moments.push(at);
-                index::expired_event(&mut gone, event, now);
-            });
-            step.expired = gone.finish();
-            for (number, event) in step.expired.events().enumerate() {
-                let mut wanted_elsewhere = false;
-                for rule in rules.iter_mut() {
-                    if rule.is_narrow() {
-                        if rule.holds(event.key()) || (!rule.spec.paused && rule.matcher.matches(&event)) {
-                            rule.wait(Wanted {
-                                source: Source::Made(number as u32),
-                                key: event.key(),
-                                leaving: true,
-                            });
-                        }
-                    } else {
-                        wanted_elsewhere |= !rule.spec.paused && rule.matcher.matches(&event);
-                    }
-                }
-                if wanted_elsewhere {
-                    let place = Place {
-                        phase: 0,
-                        at: effects::moment(moments[number]),
-                        rule: 0,
-                        key: event.key(),
-                        n: 0,
-                    };
-                    step.asked.push(Asked {
-                        place,
-                        rule: "".into(),
-                        what: What::Emit,
-                        event: step.events.len() as u32,
-                    });
-                    step.events.copy(&event, FieldSet::ALL, |_| ());
-                }
+    /// Takes the streams out of the index whose time ran out: their last events, with state `expired`, and their numbers.
+    fn gone(&mut self, streams: &mut Vec<(Timestamp, u32)>) -> Batch {
+        let mut gone = BatchBuilder::new();
+        if self.index.next_due() < self.now {
+            self.index.expire(self.now, EXPIRE_LIMIT, streams);
+            for (_, stream) in streams {
+                index::expired_event(&mut gone, &self.index.event(*stream), self.now);
             }
         }
-        let mut made = BatchBuilder::new();
-        for event in step.expired.events() {
-            made.copy(&event, FieldSet::ALL, |_| ());
-        }
-        for rule in rules {
-            rule.expire_keys(now, EXPIRE_LIMIT, &mut made);
-        }
-        made.finish()
-    }
-
-    /// The shard's own events enter the index. Those that the index itself made, here or elsewhere, have been dealt with.
-    fn index_rows(&mut self, batch: &Batch, step: &mut Step) {
-        for (row, event) in batch.events().enumerate() {
-            if event.is_reaped() || owner(event.key(), self.settings.shards) != self.settings.number {
-                continue;
-            }
-            self.index.put(&event, self.now);
-            step.own.push(row as u32);
-        }
-    }
-
-    /// An event lines up for the rules that want it, if its stream or its wider key is ours.
-    fn line_up(
-        &self,
-        rules: &mut [Running],
-        row: u32,
-        event: &Event<'_>,
-        scene: &Scene<'_>,
-        step: &mut Step,
-    ) {
-        let ours = owner(event.key(), self.settings.shards) == self.settings.number;
-        if !ours && self.wide == 0 {
-            return;
-        }
-        let source = Source::Row(row);
-        for rule in rules {
-            if rule.spec.paused && !event.is_expired() {
-                continue;
-            }
-            let (key, leaving) = if rule.is_narrow() {
-                if !ours || event.is_reaped() {
-                    continue;
-                }
-                (event.key(), event.is_expired())
-            } else {
-                (0, false)
-            };
-            // Whether a goodbye is heard depends on whether the key is held when its turn comes.
-            if !leaving && !rule.matcher.matches(event) {
-                continue;
-            }
-            let key = match rule.spec.per {
-                Width::Stream => key,
-                _ => rule.key(event, self.settings.seed),
-            };
-            if !rule.is_narrow() && owner(key, self.settings.shards) != self.settings.number {
-                continue;
-            }
-            rule.want(Wanted { source, key, leaving }, scene, step);
-        }
+        gone.finish()
     }
 
     /// The rules that run here, in the order in which they were deployed.
-    pub fn rules(&self) -> impl Iterator<Item = &crate::rule::RuleSpec> {
-        self.rules.iter().map(|rule| &rule.spec)
+    pub fn rules(&self) -> impl Iterator<Item = &RuleSpec> {
+        self.deployed.crew.in_order().into_iter().map(|rule| &rule.spec)
+    }
+}
+
+/// Takes an event into the index and says which number its stream has there; `None` when there is no room. One that says
+/// its stream has expired does not count as the latest, and its stream is there for as long as rules say goodbye.
+#[inline]
+fn enter(
+    index: &mut Index<Routes>,
+    located: u32,
+    event: &tidegate_event::Event<'_>,
+    now: Timestamp,
+) -> Option<u32> {
+    // What was looked up before the first row may have changed since: a stream may come, go, and come again.
+    let stream = if index.is(located, event.key()) { Some(located) } else { index.find(event.key()) };
+    match stream {
+        None => index.insert(event, now),
+        Some(stream) => {
+            if !event.is_expired() {
+                index.update(stream, event, now);
+            }
+            Some(stream)
+        }
     }
 }

@@ -267,6 +267,9 @@ proptest! {
             prop_assert_eq!(found, expected, "{}\n{}\n{:?}", query.root(), matcher.plan(), event);
             prop_assert!(found || !matcher.wants_all());
             prop_assert!(!found || !matcher.wants_nothing());
+            // What is asked of the stream once and of the event each time is the whole question.
+            prop_assert_eq!(matcher.wants_stream(&event) && matcher.matches_within(&event), found, "{}", text);
+            prop_assert!(!(matcher.wants_stream(&event) && matcher.wants_all_within()) || found);
             if let Some((host, service)) = matcher.exact() {
                 prop_assert!(!found || (event.host(), event.service()) == (host, service));
             }

@@ -142,7 +142,7 @@ pub fn shard(args: &StageArgs) -> anyhow::Result<Value> {
         batch.header.now = START + Span((position * args.batch as u64) as i64);
         let step = shard.step(&batch);
         troubled = step.troubled.into_iter().next().or(troubled.take());
-        events += step.counts.values().map(|count| count.events).sum::<u64>();
+        events += step.counts.iter().map(|(_, count)| count.events).sum::<u64>();
         builder = batch.into_builder();
     });
     if let Some(trouble) = troubled {
@@ -150,7 +150,7 @@ pub fn shard(args: &StageArgs) -> anyhow::Result<Value> {
     }
     let mut out = timing.json();
     out["bench"] = json!("shard");
-    out["streams"] = json!(shard.index().len());
+    out["streams"] = json!(shard.streams().0);
     out["rules"] = json!(args.rules);
     out["rule"] = json!(args.rule);
     out["events_to_rules"] = json!(events);

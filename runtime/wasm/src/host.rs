@@ -110,6 +110,11 @@ impl Guests for Host {
     fn start(&self, rule: &RuleSpec) -> Result<Box<dyn Guest>, Fault> {
         Ok(Box::new(self.guest(rule)?))
     }
+
+    /// Only whether its module is here and compiles: whether it accepts its settings was tried before it was deployed.
+    fn ready(&self, rule: &RuleSpec) -> Result<(), Fault> {
+        self.warm(rule).map(drop)
+    }
 }
 
 /// Enough of a digest for people.

@@ -291,27 +291,47 @@ fn copy_strings(bytes: &mut Vec<u8>, list: &mut Vec<u32>, event: &Event<'_>, fie
     row
 }
 
-/// One event of its own, to be kept. Setting it again uses the memory it has.
+/// The latest event of one stream. Taking in another of the same stream uses the memory it has, and copies the host and
+/// service no more: a stream's are always the same.
 #[derive(Clone, Debug)]
 pub struct Kept {
     row: [u8; ROW],
     bytes: Vec<u8>,
+    /// Length of the bytes that hold the host and the service.
+    names: usize,
 }
 
 impl Kept {
     /// A copy of the event.
     pub fn new(event: &Event<'_>) -> Self {
-        let mut kept = Self { row: [0; ROW], bytes: Vec::new() };
+        let mut bytes = vec![0];
+        let names = FieldSet::NONE.with(Field::Host).with(Field::Service);
+        let row = copy_strings(&mut bytes, &mut Vec::new(), event, names);
+        let mut kept = Self { row: row.write(), names: bytes.len(), bytes };
         kept.set(event);
         kept
     }
 
-    /// Keeps this event instead.
+    /// Keeps this event instead, which is of the same stream.
+    #[inline]
     pub fn set(&mut self, event: &Event<'_>) {
-        self.bytes.clear();
-        self.bytes.push(0);
-        let row = copy_strings(&mut self.bytes, &mut Vec::new(), event, FieldSet::ALL);
-        self.row = row.write();
+        let mut names = [0; 8];
+        names.copy_from_slice(&self.row[32..40]);
+        if event.has_no_other_text() {
+            self.row = *event.raw();
+            self.row[40..44].fill(0);
+        } else {
+            self.set_text(event);
+        }
+        self.row[32..40].copy_from_slice(&names);
+    }
+
+    fn set_text(&mut self, event: &Event<'_>) {
+        self.bytes.truncate(self.names);
+        let others = FieldSet(FieldSet::ALL.0 & !FieldSet::NONE.with(Field::Host).with(Field::Service).0);
+        let row = copy_strings(&mut self.bytes, &mut Vec::new(), event, others);
+        // The flags say that host and service are there; where they stand is put back by the caller.
+        self.row = Row { host: event.row().host, service: event.row().service, ..row }.write();
     }
 
     /// The event.

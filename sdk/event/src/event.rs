@@ -117,6 +117,19 @@ impl<'a> Event<'a> {
     }
 
     #[inline]
+    pub(crate) fn raw(&self) -> &'a [u8; ROW] {
+        self.row
+    }
+
+    /// Whether there is no text beside the host and the service but a usual word for the state.
+    #[inline]
+    pub(crate) fn has_no_other_text(&self) -> bool {
+        let flags = self.flags();
+        let plain = flags & STATE == 0 || self.state_code() != State::Other;
+        plain && flags & DESCRIPTION == 0 && word(self.row, 48) == 0 && word(self.row, 52) == 0
+    }
+
+    #[inline]
     fn flags(&self) -> u32 {
         word(self.row, 56)
     }

@@ -41,6 +41,24 @@ impl Matcher {
         holds(&self.0.root, event)
     }
 
+    /// Whether it asks for any event of the stream that this one is of: the part of the answer that depends on the host
+    /// and the service alone, and so needs to be found only once for a stream. With
+    /// [`matches_within`](Self::matches_within) it is the whole answer.
+    pub fn wants_stream(&self, event: &Event<'_>) -> bool {
+        self.0.of_stream.iter().all(|clause| holds(clause, event))
+    }
+
+    /// Whether it asks for the event, of which the stream is known to be wanted.
+    #[inline]
+    pub fn matches_within(&self, event: &Event<'_>) -> bool {
+        self.0.of_event.iter().all(|clause| holds(clause, event))
+    }
+
+    /// Whether it asks for every event of a stream that is wanted at all.
+    pub fn wants_all_within(&self) -> bool {
+        self.0.of_event.iter().all(|clause| matches!(clause, Clause::Always(true)))
+    }
+
     /// The fields that it looks at.
     pub fn fields(&self) -> FieldSet {
         self.0.fields()

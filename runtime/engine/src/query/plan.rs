@@ -19,6 +19,10 @@ use tidegate_event::{Field, FieldSet};
 pub struct Plan {
     pub(super) text: String,
     pub(super) root: Clause,
+    /// What must hold of the host and the service alone: the same answer for every event of a stream.
+    pub(super) of_stream: Vec<Clause>,
+    /// What must hold besides.
+    pub(super) of_event: Vec<Clause>,
     fields: FieldSet,
 }
 
@@ -88,7 +92,12 @@ impl Plan {
         let root = clause(&query.root, &mut Patterns::new(&query.text))?;
         let mut fields = FieldSet::NONE;
         read(&root, &mut fields);
-        Ok(Self { text: query.text.clone(), root, fields })
+        let (of_stream, of_event) = conjuncts(&root).iter().cloned().partition(|clause| {
+            let mut fields = FieldSet::NONE;
+            read(clause, &mut fields);
+            fields.0 & !FieldSet::NONE.with(Field::Host).with(Field::Service).0 == 0
+        });
+        Ok(Self { text: query.text.clone(), root, of_stream, of_event, fields })
     }
 
     /// The fields that are looked at.
@@ -106,18 +115,18 @@ impl Plan {
         self.known(&Source::Service)
     }
 
-    /// What must hold, each on its own, for the whole to hold.
-    fn conjuncts(&self) -> &[Clause] {
-        match &self.root {
-            Clause::All(all) => all,
-            one => std::slice::from_ref(one),
-        }
-    }
-
     fn known(&self, source: &Source) -> Known<'_> {
-        let known = || self.conjuncts().iter().map(|clause| clause.known(source));
+        let known = || conjuncts(&self.root).iter().map(|clause| clause.known(source));
         let exact = known().find(|known| matches!(known, Known::Exactly(_)));
         exact.or_else(|| known().find(|known| *known != Known::Nothing)).unwrap_or(Known::Nothing)
+    }
+}
+
+/// What must hold, each on its own, for the whole to hold.
+fn conjuncts(root: &Clause) -> &[Clause] {
+    match root {
+        Clause::All(all) => all,
+        one => std::slice::from_ref(one),
     }
 }
 

@@ -1,7 +1,6 @@
 //! From what a guest asked for to whole events: a base and its differences become one event, with its place in the order
 //! of all effects of a position.
 
-use super::keys::Key;
 use std::sync::Arc;
 use tidegate_event::{
     Action, Base, BatchBuilder, Effect, Event, Field, FieldSet, Metric, Override, Row, Spot, State, Timestamp,
@@ -65,8 +64,9 @@ pub enum From<'a> {
     Nothing,
     /// An event.
     Event(Event<'a>),
-    /// A key.
-    Key(&'a Key),
+    /// A key, by the host and the service that all its events have.
+    #[allow(missing_docs)]
+    Key { host: Option<&'a [u8]>, service: Option<&'a [u8]> },
 }
 
 /// Why an effect is not carried out.
@@ -108,9 +108,9 @@ pub fn build(effect: &Effect<'_>, from: &From<'_>, into: &mut BatchBuilder) -> R
             let changed: FieldSet = changed.collect();
             into.copy_strings(event, FieldSet(FieldSet::ALL.0 & !changed.0))
         }
-        From::Key(key) => Row {
-            host: key.host.as_deref().map(|text| into.push_string(text)),
-            service: key.service.as_deref().map(|text| into.push_string(text)),
+        From::Key { host, service } => Row {
+            host: host.map(|text| into.push_string(text)),
+            service: service.map(|text| into.push_string(text)),
             ..Row::default()
         },
     };

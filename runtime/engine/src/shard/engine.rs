@@ -55,15 +55,15 @@ impl Engine {
     }
 
     /// When time should move next, even if nothing happens.
-    pub fn next_due(&self) -> Timestamp {
-        self.shards.iter().map(Shard::next_due).min().unwrap_or(Timestamp::NEVER)
+    pub fn next_due(&mut self) -> Timestamp {
+        self.shards.iter_mut().map(Shard::next_due).min().unwrap_or(Timestamp::NEVER)
     }
 
     /// Every event of the index that matches, in no particular order.
     pub fn search(&self, matcher: &Matcher) -> Batch {
         let mut found = BatchBuilder::new();
         for shard in &self.shards {
-            shard.index().search(matcher, shard.exact(matcher), 0, usize::MAX, usize::MAX, &mut found);
+            shard.search(matcher, 0, usize::MAX, usize::MAX, &mut found);
         }
         found.finish()
     }

@@ -1,11 +1,14 @@
-//! The keys that a rule has state for in one shard, and the small dense number, the slot, that each has within its guest.
+//! What has its own copy of a rule's state: keys, and the small dense number, the slot, that each has within its guest.
+//!
+//! A rule that is keyed by stream needs no table of its own: the stream's index entry remembers the slot, and the index
+//! says when the key ends. Rules keyed wider keep their keys here.
 
+use crate::index::NOWHERE;
+use crate::rule::Width;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use tidegate_event::{Event, Timestamp, stream_key};
-
-use crate::rule::Width;
 
 /// The id of the key under which an event falls, for a rule of that width.
 pub fn key_of(width: &Width, event: &Event<'_>, seed: u64) -> u64 {
@@ -26,14 +29,72 @@ pub fn owner(key: u64, shards: usize) -> usize {
     ((u128::from(key) * shards as u128) >> 64) as usize
 }
 
-/// The keys of one rule in one shard.
+/// The id of the key that takes in what has no room for a key of its own.
+pub const OVERFLOW: u64 = 0;
+
+/// The slots of one guest.
+#[derive(Debug, Default)]
+pub struct Slots {
+    holders: Vec<Holder>,
+    free: Vec<u32>,
+}
+
+/// What has a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder {
+    /// The key's id.
+    pub key: u64,
+    /// The rule it is for; [`NOWHERE`] when the slot is free.
+    pub rule: u32,
+    /// The number of the stream in the index, or of the key among the rule's; [`NOWHERE`] for the overflow key.
+    pub place: u32,
+}
+
+impl Slots {
+    /// A slot for a key.
+    pub fn take(&mut self, holder: Holder) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.holders[slot as usize] = holder;
+                slot
+            }
+            None => {
+                self.holders.push(holder);
+                (self.holders.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Who has a slot.
+    pub fn holder(&self, slot: u32) -> Option<Holder> {
+        self.holders.get(slot as usize).copied().filter(|holder| holder.rule != NOWHERE)
+    }
+
+    /// Gives a slot back.
+    pub fn give(&mut self, slot: u32) {
+        if self.holder(slot).is_some() {
+            self.holders[slot as usize].rule = NOWHERE;
+            self.free.push(slot);
+        }
+    }
+
+    /// Gives back all slots of a rule.
+    pub fn give_all(&mut self, rule: u32) {
+        for slot in 0..self.holders.len() as u32 {
+            if self.holders[slot as usize].rule == rule {
+                self.give(slot);
+            }
+        }
+    }
+}
+
+/// The keys of one rule in one shard, for rules that are keyed wider than a stream.
 #[derive(Debug, Default)]
 pub struct Keys {
     table: HashTable<u32>,
-    slots: Vec<Key>,
+    keys: Vec<Key>,
     free: Vec<u32>,
     due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
-    limit: usize,
 }
 
 /// One key.
@@ -41,46 +102,42 @@ pub struct Keys {
 pub struct Key {
     /// Its id.
     pub id: u64,
+    /// Its slot in the guest.
+    pub slot: u32,
     /// Its host, where all its events have the same.
     pub host: Option<Box<[u8]>>,
     /// Its service, where all its events have the same.
     pub service: Option<Box<[u8]>>,
     live: bool,
+    /// Its time has run out; unless it is heard of again it goes with the next call.
+    leaving: bool,
     expires: Timestamp,
 }
 
 impl Keys {
-    /// No keys yet, and at most `limit`.
-    pub fn new(limit: usize) -> Self {
-        Self { limit, ..Self::default() }
-    }
-
     /// Number of keys.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// The slot of a key that is known.
-    pub fn slot(&self, id: u64) -> Option<u32> {
-        self.table.find(id, |&slot| self.slots[slot as usize].id == id).copied()
+    /// The number of a key that is known. It then lives at least until `expires`; [`Timestamp::NEVER`] when it never ends.
+    pub fn touch(&mut self, id: u64, expires: Timestamp) -> Option<u32> {
+        let number = *self.table.find(id, |&number| self.keys[number as usize].id == id)?;
+        let key = &mut self.keys[number as usize];
+        key.expires = key.expires.max(expires);
+        if std::mem::take(&mut key.leaving) && key.expires != Timestamp::NEVER {
+            self.due.push(Reverse((key.expires, number, id)));
+        }
+        Some(number)
     }
 
-    /// The key with a slot, if it is in use.
-    pub fn key(&self, slot: u32) -> Option<&Key> {
-        self.slots.get(slot as usize).filter(|key| key.live)
+    /// The number that the next new key will have.
+    pub fn next_number(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.keys.len() as u32)
     }
 
-    /// The slot of a key, new if need be; `None` when there is no room for another. The key then lives at least until
-    /// `expires`; [`Timestamp::NEVER`] when something else decides.
-    pub fn touch(&mut self, id: u64, width: &Width, event: &Event<'_>, expires: Timestamp) -> Option<u32> {
-        if let Some(slot) = self.slot(id) {
-            let key = &mut self.slots[slot as usize];
-            key.expires = key.expires.max(expires);
-            return Some(slot);
-        }
-        if self.len() >= self.limit {
-            return None;
-        }
+    /// Adds a key that is not known, of an event, with its slot.
+    pub fn add(&mut self, id: u64, slot: u32, width: &Width, event: &Event<'_>, expires: Timestamp) {
         let own = |text: Option<&[u8]>| text.map(Box::from);
         let (host, service) = match width {
             Width::Stream => (own(event.host_bytes()), own(event.service_bytes())),
@@ -88,33 +145,40 @@ impl Keys {
             Width::Service => (None, own(event.service_bytes())),
             Width::Attribute(_) | Width::Whole => (None, None),
         };
-        let key = Key { id, host, service, live: true, expires };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = key;
-                slot
+        let key = Key { id, slot, host, service, live: true, leaving: false, expires };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.keys[number as usize] = key;
+                number
             }
             None => {
-                self.slots.push(key);
-                (self.slots.len() - 1) as u32
+                self.keys.push(key);
+                (self.keys.len() - 1) as u32
             }
         };
-        self.table.insert_unique(id, slot, |&slot| self.slots[slot as usize].id);
+        self.table.insert_unique(id, number, |&number| self.keys[number as usize].id);
         if expires != Timestamp::NEVER {
-            self.due.push(Reverse((expires, slot, id)));
+            self.due.push(Reverse((expires, number, id)));
         }
-        Some(slot)
     }
 
-    /// Forgets a key; its slot may be given to another.
-    pub fn release(&mut self, slot: u32) {
-        let Some(key) = self.slots.get_mut(slot as usize).filter(|key| key.live) else { return };
+    /// The key with a number, if it is in use.
+    pub fn get(&self, number: u32) -> Option<&Key> {
+        self.keys.get(number as usize).filter(|key| key.live)
+    }
+
+    /// Forgets a key, if it is leaving and was not heard of since; returns whether it did.
+    pub fn leave(&mut self, number: u32) -> bool {
+        let Some(key) = self.keys.get_mut(number as usize).filter(|key| key.live && key.leaving) else {
+            return false;
+        };
         key.live = false;
         (key.host, key.service) = (None, None);
-        if let Ok(found) = self.table.find_entry(key.id, |&other| other == slot) {
+        if let Ok(found) = self.table.find_entry(key.id, |&other| other == number) {
             found.remove();
         }
-        self.free.push(slot);
+        self.free.push(number);
+        true
     }
 
     /// No key runs out before this moment.
@@ -122,25 +186,26 @@ impl Keys {
         self.due.peek().map_or(Timestamp::NEVER, |Reverse((at, ..))| *at)
     }
 
-    /// The next key whose time ran out before `now`, with its moment; it stays known until it is released.
-    pub fn next_expired(&mut self, now: Timestamp) -> Option<(Timestamp, u32)> {
+    /// The next key whose time ran out before `now`. It is leaving from here on, and stays known until it leaves.
+    pub fn next_expired(&mut self, now: Timestamp) -> Option<u32> {
         loop {
-            let &Reverse((at, slot, id)) = self.due.peek()?;
+            let &Reverse((at, number, id)) = self.due.peek()?;
             if at >= now {
                 return None;
             }
             self.due.pop();
-            let key = &self.slots[slot as usize];
-            if !key.live || key.id != id {
+            let key = &mut self.keys[number as usize];
+            if !key.live || key.id != id || key.leaving {
                 continue;
             }
             if key.expires > at {
                 if key.expires != Timestamp::NEVER {
-                    self.due.push(Reverse((key.expires, slot, id)));
+                    self.due.push(Reverse((key.expires, number, id)));
                 }
                 continue;
             }
-            return Some((at, slot));
+            key.leaving = true;
+            return Some(number);
         }
     }
 }
@@ -160,25 +225,40 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_dense_reused_and_bounded() {
+    fn a_key_ends_when_its_time_has_run_out_unless_it_is_heard_of_again() {
         let batch = batch();
-        let mut keys = Keys::new(2);
-        let touch = |keys: &mut Keys, row: usize, expires| {
-            let event = batch.event(row);
-            keys.touch(key_of(&Width::Host, &event, 1), &Width::Host, &event, Timestamp::from_secs(expires))
-        };
-        assert_eq!(touch(&mut keys, 0, 10), Some(0));
-        assert_eq!(touch(&mut keys, 1, 20), Some(1));
-        assert_eq!(touch(&mut keys, 2, 30), None, "there is room for two");
-        assert_eq!(touch(&mut keys, 0, 15), Some(0));
+        let mut keys = Keys::default();
+        let id = |row: usize| key_of(&Width::Host, &batch.event(row), 1);
+        for (row, expires) in [(0, 10), (1, 20)] {
+            let number = keys.next_number();
+            keys.add(id(row), 7 + number, &Width::Host, &batch.event(row), Timestamp::from_secs(expires));
+            assert_eq!(keys.touch(id(row), Timestamp(0)), Some(number));
+        }
+        assert_eq!(keys.touch(id(2), Timestamp::NEVER), None);
+        keys.touch(id(0), Timestamp::from_secs(15));
         assert_eq!(keys.next_expired(Timestamp::from_secs(15)), None);
-        assert_eq!(keys.next_expired(Timestamp::from_secs(16)), Some((Timestamp::from_secs(15), 0)));
-        assert_eq!(keys.key(0).unwrap().host.as_deref(), Some(&b"a"[..]));
-        keys.release(0);
-        keys.release(0);
-        assert!(keys.key(0).is_none());
-        assert_eq!(touch(&mut keys, 2, 30), Some(0));
-        assert_eq!(keys.len(), 2);
+        assert_eq!(keys.next_expired(Timestamp::from_secs(16)), Some(0));
+        assert_eq!(keys.get(0).unwrap().host.as_deref(), Some(&b"a"[..]));
+        keys.touch(id(0), Timestamp::from_secs(30));
+        assert!(!keys.leave(0), "it was heard of again");
+        assert_eq!(keys.next_expired(Timestamp::from_secs(25)), Some(1));
+        assert_eq!(keys.next_expired(Timestamp::from_secs(40)), Some(0));
+        assert!(keys.leave(0) && !keys.leave(0) && keys.get(0).is_none());
+        assert_eq!((keys.len(), keys.next_number()), (1, 0));
+    }
+
+    #[test]
+    fn slots_are_dense_and_used_again() {
+        let mut slots = Slots::default();
+        let holder = |key, rule| Holder { key, rule, place: 0 };
+        assert_eq!([slots.take(holder(1, 0)), slots.take(holder(2, 1)), slots.take(holder(3, 0))], [0, 1, 2]);
+        slots.give(1);
+        slots.give(1);
+        assert_eq!(slots.take(holder(4, 1)), 1);
+        slots.give_all(0);
+        assert!(slots.holder(0).is_none() && slots.holder(2).is_none());
+        assert_eq!(slots.holder(1).unwrap().key, 4);
+        assert_eq!(slots.take(holder(5, 1)), 2);
     }
 
     #[test]
