@@ -33,29 +33,22 @@
 //! [`Batch`] is trusted: its builder wrote it. [`BatchRef::check`] is for bytes from elsewhere: it verifies every offset
 //! once. Reading a single event never panics either way: what lies outside reads as absent.
 
-use crate::event::{Event, Metric, NewEvent};
+mod copy;
+mod row;
+
+pub use copy::Kept;
+pub(crate) use row::{
+    DESCRIPTION, HOPS, HOST, LEAVING, METRIC, METRIC_FLOAT, METRIC_INT, REAPED, SERVICE, STATE, STATE_CODE,
+    TTL, UNTIMED, long, word,
+};
+pub use row::{ROW, Row, RowWriter};
+
+use crate::event::{Event, NewEvent};
 use crate::field::{Field, FieldSet};
 use crate::hash::stream_key;
 use crate::state::State;
 use crate::time::Timestamp;
 use core::fmt;
-
-/// Size of a row, and the smallest stride.
-pub const ROW: usize = 64;
-
-pub(crate) const METRIC: u32 = 0b11;
-pub(crate) const METRIC_INT: u32 = 1;
-pub(crate) const METRIC_FLOAT: u32 = 2;
-pub(crate) const TTL: u32 = 1 << 2;
-pub(crate) const HOST: u32 = 1 << 3;
-pub(crate) const SERVICE: u32 = 1 << 4;
-pub(crate) const STATE: u32 = 1 << 5;
-pub(crate) const DESCRIPTION: u32 = 1 << 6;
-pub(crate) const LEAVING: u32 = 1 << 7;
-pub(crate) const STATE_CODE: u32 = 8;
-pub(crate) const HOPS: u32 = 16;
-pub(crate) const UNTIMED: u32 = 1 << 20;
-pub(crate) const REAPED: u32 = 1 << 21;
 
 /// What stands before the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,120 +79,6 @@ impl Header {
         to[32..40].copy_from_slice(&self.now.0.to_le_bytes());
         to[40..44].copy_from_slice(&u32::from(self.replayed).to_le_bytes());
         to
-    }
-}
-
-/// One row, taken apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Row {
-    /// When; microseconds.
-    pub time: Timestamp,
-    /// How much.
-    pub metric: Option<Metric>,
-    /// Names the stream, or the wider key, for ever. 0: not known yet.
-    pub key: u64,
-    /// The key's number within a guest.
-    pub slot: u32,
-    /// Seconds of validity.
-    pub ttl: Option<f32>,
-    /// Ref of the host.
-    pub host: Option<u32>,
-    /// Ref of the service.
-    pub service: Option<u32>,
-    /// Ref of the state's word.
-    pub state: Option<u32>,
-    /// The state's code.
-    pub state_code: State,
-    /// Ref of the description.
-    pub description: Option<u32>,
-    /// Ref of the list of tags; 0 for none.
-    pub tags: u32,
-    /// Ref of the list of attributes; 0 for none.
-    pub attributes: u32,
-    /// The key is leaving: this is the last that is heard of it.
-    pub leaving: bool,
-    /// How often the event was emitted by a rule in answer to an event, 0 to 15.
-    pub hops: u8,
-    /// The sender gave no time.
-    pub untimed: bool,
-    /// The index made it when the stream's ttl ran out.
-    pub reaped: bool,
-    /// Which deployed rule of a guest the row is for.
-    pub binding: u32,
-}
-
-#[inline]
-pub(crate) fn word(from: &[u8; ROW], at: usize) -> u32 {
-    u32::from_le_bytes([from[at], from[at + 1], from[at + 2], from[at + 3]])
-}
-
-#[inline]
-pub(crate) fn long(from: &[u8; ROW], at: usize) -> u64 {
-    u64::from(word(from, at)) | u64::from(word(from, at + 4)) << 32
-}
-
-impl Row {
-    /// The row's 64 bytes.
-    #[inline]
-    pub fn write(&self) -> [u8; ROW] {
-        let mut to = [0; ROW];
-        let (kind, bits) = match self.metric {
-            None => (0, 0),
-            Some(Metric::Int(value)) => (METRIC_INT, value as u64),
-            Some(Metric::Float(value)) => (METRIC_FLOAT, value.to_bits()),
-        };
-        let present = |field: Option<u32>, bit| if field.is_some() { bit } else { 0 };
-        let flags = kind
-            | if self.ttl.is_some() { TTL } else { 0 }
-            | present(self.host, HOST)
-            | present(self.service, SERVICE)
-            | present(self.state, STATE)
-            | present(self.description, DESCRIPTION)
-            | if self.leaving { LEAVING } else { 0 }
-            | (self.state_code as u32) << STATE_CODE
-            | u32::from(self.hops & 15) << HOPS
-            | if self.untimed { UNTIMED } else { 0 }
-            | if self.reaped { REAPED } else { 0 };
-        to[0..8].copy_from_slice(&self.time.0.to_le_bytes());
-        to[8..16].copy_from_slice(&bits.to_le_bytes());
-        to[16..24].copy_from_slice(&self.key.to_le_bytes());
-        to[24..28].copy_from_slice(&self.slot.to_le_bytes());
-        to[28..32].copy_from_slice(&self.ttl.unwrap_or(0.0).to_le_bytes());
-        to[32..36].copy_from_slice(&self.host.unwrap_or(0).to_le_bytes());
-        to[36..40].copy_from_slice(&self.service.unwrap_or(0).to_le_bytes());
-        to[40..44].copy_from_slice(&self.state.unwrap_or(0).to_le_bytes());
-        to[44..48].copy_from_slice(&self.description.unwrap_or(0).to_le_bytes());
-        to[48..52].copy_from_slice(&self.tags.to_le_bytes());
-        to[52..56].copy_from_slice(&self.attributes.to_le_bytes());
-        to[56..60].copy_from_slice(&flags.to_le_bytes());
-        to[60..64].copy_from_slice(&self.binding.to_le_bytes());
-        to
-    }
-
-    /// The row in these 64 bytes.
-    #[inline]
-    pub fn read(from: &[u8; ROW]) -> Self {
-        let flags = word(from, 56);
-        let present = |bit, at| (flags & bit != 0).then(|| word(from, at));
-        Self {
-            time: Timestamp(long(from, 0) as i64),
-            metric: Metric::from_bits(flags & METRIC, long(from, 8)),
-            key: long(from, 16),
-            slot: word(from, 24),
-            ttl: (flags & TTL != 0).then(|| f32::from_bits(word(from, 28))),
-            host: present(HOST, 32),
-            service: present(SERVICE, 36),
-            state: present(STATE, 40),
-            state_code: State::from_code((flags >> STATE_CODE) as u8),
-            description: present(DESCRIPTION, 44),
-            tags: word(from, 48),
-            attributes: word(from, 52),
-            leaving: flags & LEAVING != 0,
-            hops: (flags >> HOPS) as u8 & 15,
-            untimed: flags & UNTIMED != 0,
-            reaped: flags & REAPED != 0,
-            binding: word(from, 60),
-        }
     }
 }
 
@@ -256,94 +135,6 @@ fn push_list(bytes: &mut Vec<u8>, count: usize, refs: &[u32]) -> u32 {
         bytes.extend_from_slice(&r.to_le_bytes());
     }
     at
-}
-
-/// Copies the wanted strings of an event to the end of `bytes`, and returns its row with refs to them.
-#[inline]
-fn copy_strings(bytes: &mut Vec<u8>, list: &mut Vec<u32>, event: &Event<'_>, fields: FieldSet) -> Row {
-    let mut row = event.row();
-    let text = |bytes: &mut Vec<u8>, text: Option<&[u8]>, field| {
-        if fields.has(field) { text.map(|text| push_text(bytes, text)) } else { None }
-    };
-    row.host = text(bytes, event.host_bytes(), Field::Host);
-    row.service = text(bytes, event.service_bytes(), Field::Service);
-    // The usual words are in the code: they need no text to be read back.
-    row.state = match row.state_code {
-        State::Other => text(bytes, event.state_bytes(), Field::State),
-        _ => row.state.map(|_| 0),
-    };
-    row.description = text(bytes, event.description_bytes(), Field::Description);
-    let tags = std::mem::take(&mut row.tags);
-    if tags != 0 && fields.has(Field::Tags) {
-        list.clear();
-        list.extend(event.tag_bytes().map(|tag| push_text(bytes, tag)));
-        row.tags = push_list(bytes, list.len(), list);
-    }
-    let attributes = std::mem::take(&mut row.attributes);
-    if attributes != 0 && fields.has(Field::Attributes) {
-        list.clear();
-        for (key, value) in event.attribute_bytes() {
-            list.push(push_text(bytes, key));
-            list.push(push_text(bytes, value));
-        }
-        row.attributes = push_list(bytes, list.len() / 2, list);
-    }
-    row
-}
-
-/// The latest event of one stream. Taking in another of the same stream uses the memory it has, and copies the host and
-/// service no more: a stream's are always the same.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    row: [u8; ROW],
-    bytes: Vec<u8>,
-    /// Length of the bytes that hold the host and the service.
-    names: usize,
-}
-
-impl Kept {
-    /// A copy of the event.
-    pub fn new(event: &Event<'_>) -> Self {
-        let mut bytes = vec![0];
-        let names = FieldSet::NONE.with(Field::Host).with(Field::Service);
-        let row = copy_strings(&mut bytes, &mut Vec::new(), event, names);
-        let mut kept = Self { row: row.write(), names: bytes.len(), bytes };
-        kept.set(event);
-        kept
-    }
-
-    /// Keeps this event instead, which is of the same stream.
-    #[inline]
-    pub fn set(&mut self, event: &Event<'_>) {
-        let mut names = [0; 8];
-        names.copy_from_slice(&self.row[32..40]);
-        if event.has_no_other_text() {
-            self.row = *event.raw();
-            self.row[40..44].fill(0);
-        } else {
-            self.set_text(event);
-        }
-        self.row[32..40].copy_from_slice(&names);
-    }
-
-    fn set_text(&mut self, event: &Event<'_>) {
-        self.bytes.truncate(self.names);
-        let others = FieldSet(FieldSet::ALL.0 & !FieldSet::NONE.with(Field::Host).with(Field::Service).0);
-        let row = copy_strings(&mut self.bytes, &mut Vec::new(), event, others);
-        // The flags say that host and service are there; where they stand is put back by the caller.
-        self.row = Row { host: event.row().host, service: event.row().service, ..row }.write();
-    }
-
-    /// The event.
-    #[inline]
-    pub fn event(&self) -> Event<'_> {
-        Event::new(&self.row, &self.bytes)
-    }
-
-    /// Bytes of memory it takes.
-    pub fn memory(&self) -> usize {
-        ROW + self.bytes.capacity()
-    }
 }
 
 /// Many events in one block, owned.
@@ -532,6 +323,26 @@ impl BatchBuilder {
         self.rows.push(row.write());
     }
 
+    /// Appends a row without fields, to be written in place, and lends the bytes that its refs may point into.
+    #[inline]
+    pub fn begin_row(&mut self) -> (RowWriter<'_>, &[u8]) {
+        self.rows.push([0; ROW]);
+        let at = self.rows.len() - 1;
+        (RowWriter::new(&mut self.rows[at]), &self.bytes)
+    }
+
+    /// Appends lists of refs, and gives them to the last row: its tags, and its attributes as pairs. An empty list
+    /// changes nothing.
+    #[inline]
+    pub fn push_lists(&mut self, tags: &[u32], attributes: &[u32]) {
+        for (at, width, refs) in [(48, 1, tags), (52, 2, attributes)] {
+            if let Some(row) = self.rows.last_mut().filter(|_| !refs.is_empty()) {
+                let list = push_list(&mut self.bytes, refs.len() / width, refs);
+                row[at..at + 4].copy_from_slice(&list.to_le_bytes());
+            }
+        }
+    }
+
     /// Appends an event that is described by plain values.
     pub fn push(&mut self, event: &NewEvent<'_>) {
         let mut list = core::mem::take(&mut self.list);
@@ -564,21 +375,6 @@ impl BatchBuilder {
             untimed: event.time.is_none(),
             ..Row::default()
         });
-    }
-
-    /// Copies the strings of the given fields of an event, and returns the row that refers to them; the row itself is
-    /// for the caller to change and push.
-    pub fn copy_strings(&mut self, event: &Event<'_>, fields: FieldSet) -> Row {
-        copy_strings(&mut self.bytes, &mut self.list, event, fields)
-    }
-
-    /// Appends a copy of an event with the given fields; the others become absent. Numbers of the row (time, metric,
-    /// ttl, key, flags) are always kept, and so is the state's code. `adjust` has the last word on the new row.
-    #[inline]
-    pub fn copy(&mut self, event: &Event<'_>, fields: FieldSet, adjust: impl FnOnce(&mut Row)) {
-        let mut row = copy_strings(&mut self.bytes, &mut self.list, event, fields);
-        adjust(&mut row);
-        self.push_row(&row);
     }
 
     /// Gives the time of receipt to events that have none, and every event the key id of its stream.

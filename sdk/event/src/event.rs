@@ -116,6 +116,12 @@ impl<'a> Event<'a> {
         Self { row, bytes }
     }
 
+    /// The row and the bytes that its refs point into.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&'a [u8; ROW], &'a [u8]) {
+        (self.row, self.bytes)
+    }
+
     #[inline]
     pub(crate) fn raw(&self) -> &'a [u8; ROW] {
         self.row
@@ -385,14 +391,14 @@ impl fmt::Debug for Event<'_> {
 
 /// A list of refs; ends early where it would leave the bytes.
 #[derive(Clone, Debug)]
-struct List<'a> {
+pub(crate) struct List<'a> {
     bytes: &'a [u8],
     refs: &'a [u8],
 }
 
 impl<'a> List<'a> {
     #[inline]
-    fn at(bytes: &'a [u8], at: u32, width: usize) -> Self {
+    pub(crate) fn at(bytes: &'a [u8], at: u32, width: usize) -> Self {
         let refs = (at != 0)
             .then(|| {
                 let (count, start) = leb(bytes, at as usize)?;
@@ -403,8 +409,13 @@ impl<'a> List<'a> {
         Self { bytes, refs }
     }
 
+    /// The refs as they are.
+    pub(crate) fn refs(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.refs.as_chunks::<4>().0.iter().map(|r| u32::from_le_bytes(*r))
+    }
+
     #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn next(&mut self) -> Option<&'a [u8]> {
         let (r, rest) = self.refs.split_first_chunk::<4>()?;
         self.refs = rest;
         string(self.bytes, u32::from_le_bytes(*r))

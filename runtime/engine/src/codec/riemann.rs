@@ -17,6 +17,7 @@
 
 mod decode;
 mod encode;
+mod usual;
 mod wire;
 
 pub use decode::{Request, decode, decode_copy};
