@@ -45,7 +45,8 @@ fn wanted(whole: &Seen, usual_state: bool, fields: FieldSet, numbers: (u64, u32,
     for (text, field) in
         seen.texts.iter_mut().zip([Field::Host, Field::Service, Field::State, Field::Description])
     {
-        if !fields.has(field) && !(field == Field::State && usual_state) {
+        let coded = field == Field::State && usual_state;
+        if !(coded || fields.has(field)) {
             *text = None;
         }
     }
@@ -186,8 +187,12 @@ fn rows_written_in_place_are_the_rows_that_are_pushed() {
     row.metric(Metric::Float(2.5));
     row.state(0, State::Ok);
     row.state(refs[2], State::Other);
-    (row.host(refs[0]), row.service(refs[1]), row.description(refs[3]));
-    (row.ttl(60.0), row.time(Timestamp(7)), row.untimed());
+    row.host(refs[0]);
+    row.service(refs[1]);
+    row.description(refs[3]);
+    row.ttl(60.0);
+    row.time(Timestamp(7));
+    row.untimed();
     row.finish();
     builder.push_lists(&refs[..1], &refs[4..]);
     let written = builder.event(0).row();
