@@ -135,6 +135,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_kept_is_the_latest_event_of_the_stream(batch in batch(), host in ".{0,30}", service in "[a-z]{0,40}") {
+        let mut kept: Option<Kept> = None;
+        for event in batch.events() {
+            // The same event of one stream.
+            let mut one = BatchBuilder::new();
+            let names = FieldSet::NONE.with(Field::Host).with(Field::Service);
+            let (host, service) = (one.push_string(host.as_bytes()), one.push_string(service.as_bytes()));
+            one.copy(&event, FieldSet(FieldSet::ALL.0 & !names.0), |row| {
+                (row.host, row.service) = (Some(host), Some(service));
+            });
+            match &mut kept {
+                Some(kept) => kept.set(&one.event(0)),
+                None => kept = Some(Kept::new(&one.event(0))),
+            }
+            prop_assert_eq!(kept.as_ref().map(|kept| see(kept.event())), Some(see(one.event(0))));
+        }
+    }
+
+    #[test]
     fn damaged_events_are_copied_as_they_read(
         batch in batch(), edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
     ) {
