@@ -33,13 +33,17 @@ pub struct Index<N = ()> {
     refused: u64,
 }
 
+/// What each event needs lies in the first two cache lines: the notes, if they are small, and the row.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Entry<N> {
     key: u64,
-    live: bool,
     expires: Timestamp,
+    /// The earliest moment at which the heap will look at it.
+    armed: Timestamp,
     notes: N,
     kept: Kept,
+    live: bool,
 }
 
 /// What happened to an event that was put into the index.
@@ -170,14 +174,13 @@ impl<N: Default> Index<N> {
         self.states[entry.kept.event().state_code() as usize] -= 1;
         self.states[event.state_code() as usize] += 1;
         entry.kept.set(event);
-        // Entries stand in the heap at the moment they were put there for. One that now ends earlier needs a place
-        // of its own; one that ends later is found and moved when the old moment comes.
-        if expires < entry.expires {
+        // Entries stand in the heap at the moment they were put there for. One that now ends before that needs a place
+        // of its own; one that ends later is found and moved when the moment comes.
+        entry.expires = expires;
+        if expires < entry.armed {
+            entry.armed = expires;
             self.due.push(Reverse((expires, number, entry.key)));
-            entry.expires = expires;
             self.tidy();
-        } else {
-            entry.expires = expires;
         }
     }
 
@@ -189,7 +192,8 @@ impl<N: Default> Index<N> {
         }
         let key = event.key();
         let expires = expires(event, now, self.default_ttl);
-        let entry = Entry { key, live: true, expires, notes: N::default(), kept: Kept::new(event) };
+        let entry =
+            Entry { key, live: true, expires, armed: expires, notes: N::default(), kept: Kept::new(event) };
         let number = match self.free.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;
@@ -232,9 +236,13 @@ impl<N: Default> Index<N> {
     /// streams they are swept out.
     fn tidy(&mut self) {
         if self.due.len() > 2 * self.len() + 1024 {
-            let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.live);
-            self.due =
-                entries.map(|(number, entry)| Reverse((entry.expires, number as u32, entry.key))).collect();
+            let live = self.entries.iter_mut().enumerate().filter(|(_, entry)| entry.live);
+            self.due = live
+                .map(|(number, entry)| {
+                    entry.armed = entry.expires;
+                    Reverse((entry.expires, number as u32, entry.key))
+                })
+                .collect();
         }
     }
 
@@ -252,11 +260,12 @@ impl<N: Default> Index<N> {
                 break;
             }
             self.due.pop();
-            let entry = &self.entries[number as usize];
+            let entry = &mut self.entries[number as usize];
             if !entry.live || entry.key != key {
                 continue;
             }
             if entry.expires > at {
+                entry.armed = entry.expires;
                 self.due.push(Reverse((entry.expires, number, key)));
                 continue;
             }

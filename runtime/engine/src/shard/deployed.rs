@@ -9,7 +9,7 @@ use super::crew::{Crew, Rule};
 use super::effects::{self, Asked, Notice, Place, What};
 use super::group::{Broken, Group, Scene, Source, Wanted};
 use super::keys::{Holder, OVERFLOW, key_of};
-use super::routes::{Here, Lookup, Routes};
+use super::routes::{Here, Lookup, Routes, WideRoute};
 use super::{Settings, Step, Troubled};
 use crate::guest::{Fault, FaultKind};
 use crate::index::{self, Index, NOWHERE};
@@ -46,8 +46,10 @@ pub struct Deployed {
     wakes: Alarms,
     /// When the next key of a rule runs out.
     ends: Alarms,
+    // Used again for each event or call.
     reply: Reply,
     scratch: Vec<u32>,
+    ways: Vec<WideRoute>,
 }
 
 impl Deployed {
@@ -245,19 +247,21 @@ impl Deployed {
         step: &mut Step,
     ) {
         let here = here(scene);
-        let routes = match stream {
+        let mut routes = std::mem::take(&mut self.ways);
+        routes.clear();
+        match stream {
             Some(stream) => {
                 if !self.lookup.holds(index.notes(stream)) {
                     self.find_routes(stream, event, index, scene);
                 }
-                index.notes(stream).wide.clone()
+                routes.extend(index.notes(stream).wide.iter().flatten());
             }
             None => {
                 let crew = &self.crew;
-                self.lookup.elsewhere(event, here, |rule| crew.wish(rule))
+                routes.extend(self.lookup.elsewhere(event, here, |rule| crew.wish(rule)));
             }
-        };
-        for route in routes {
+        }
+        for route in &routes {
             let rule = self.crew.get(route.rule);
             if rule.spec.paused || !(route.all || rule.matcher.matches_within(event)) {
                 continue;
@@ -270,6 +274,7 @@ impl Deployed {
             let wanted = Wanted { source, rule: route.rule, slot, stream: NOWHERE, leaving: false };
             self.want(wanted, key, event, index, scene, step);
         }
+        self.ways = routes;
     }
 
     /// Whether any rule that is keyed wider, here or elsewhere, wants an event.

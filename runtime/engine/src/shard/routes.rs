@@ -18,13 +18,15 @@ use tidegate_event::Event;
 const ELSEWHERE: usize = 1 << 18;
 
 /// The rules that want a stream, as of a generation of the set of rules.
+///
+/// Small, because there is one beside each stream: most streams go to one rule or none that is keyed by stream.
 #[derive(Debug, Default)]
 pub struct Routes {
-    generation: u64,
+    generation: u32,
     /// Rules keyed by stream, by number.
     pub narrow: SmallVec<[Route; 1]>,
     /// Rules keyed wider.
-    pub wide: SmallVec<[WideRoute; 1]>,
+    pub wide: Option<Box<[WideRoute]>>,
 }
 
 /// The way from a stream to a rule that is keyed by stream.
@@ -74,8 +76,8 @@ pub struct Here {
 /// all.
 #[derive(Debug, Default)]
 pub struct Lookup {
-    /// Changes whenever the set of rules does. Routes of another generation are found anew.
-    generation: u64,
+    /// Changes whenever the set of rules does, and is never 0. Routes of another generation are found anew.
+    generation: u32,
     services: BTreeMap<Box<str>, Vec<u32>>,
     hosts: BTreeMap<Box<str>, Vec<u32>>,
     rest: Vec<u32>,
@@ -95,7 +97,7 @@ impl Lookup {
     /// Takes in a rule.
     pub fn add(&mut self, rule: u32, matcher: &Matcher) {
         self.list(matcher).push(rule);
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1).max(1);
     }
 
     /// Forgets a rule.
@@ -103,7 +105,7 @@ impl Lookup {
         self.list(matcher).retain(|other| *other != rule);
         self.services.retain(|_, rules| !rules.is_empty());
         self.hosts.retain(|_, rules| !rules.is_empty());
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1).max(1);
     }
 
     /// The rules that may want a stream, by number: all that do are among them.
@@ -135,7 +137,7 @@ impl Lookup {
         found.extend(self.candidates(event).filter(|rule| wish(*rule).matcher.wants_stream(event)));
         found.sort_unstable();
         let before = std::mem::take(&mut routes.narrow);
-        routes.wide.clear();
+        let mut wide = Vec::new();
         routes.generation = self.generation;
         for &rule in &found {
             let Wish { matcher, per } = wish(rule);
@@ -149,42 +151,41 @@ impl Lookup {
                     routes.narrow.push(Route { rule, slot, life, all });
                 }
                 // The attribute may differ from one event to the next.
-                Width::Attribute(_) => routes.wide.push(WideRoute { rule, key: None, all }),
+                Width::Attribute(_) => wide.push(WideRoute { rule, key: None, all }),
                 Width::Host | Width::Service | Width::Whole => {
                     let key = key_of(per, event, here.seed);
                     if owner(key, here.shards) == here.number {
-                        routes.wide.push(WideRoute { rule, key: Some(key), all });
+                        wide.push(WideRoute { rule, key: Some(key), all });
                     }
                 }
             }
         }
+        routes.wide = (!wide.is_empty()).then(|| wide.into());
         self.found = found;
     }
 
-    /// The routes of a stream that is not in this shard's index; only those to wider rules count.
+    /// The ways to wider rules of a stream that is not in this shard's index.
     pub fn elsewhere<'a>(
         &mut self,
         event: &Event<'_>,
         here: Here,
         wish: impl Fn(u32) -> Wish<'a>,
-    ) -> SmallVec<[WideRoute; 1]> {
+    ) -> &[WideRoute] {
         let key = event.key();
-        let found =
-            self.elsewhere.find(key, |(other, _)| *other == key).filter(|(_, routes)| self.holds(routes));
-        if let Some((_, routes)) = found {
-            return routes.wide.clone();
+        let generation = self.generation;
+        let known = self.elsewhere.find(key, |(other, _)| *other == key);
+        if known.is_none_or(|(_, routes)| routes.generation != generation) {
+            let mut routes = Routes::default();
+            self.find(&mut routes, event, here, wish);
+            if self.elsewhere.len() >= ELSEWHERE {
+                self.elsewhere.clear();
+            }
+            match self.elsewhere.find_mut(key, |(other, _)| *other == key) {
+                Some((_, stale)) => *stale = routes,
+                None => drop(self.elsewhere.insert_unique(key, (key, routes), |(key, _)| *key)),
+            }
         }
-        let mut routes = Routes::default();
-        self.find(&mut routes, event, here, wish);
-        routes.narrow.clear();
-        let wide = routes.wide.clone();
-        if self.elsewhere.len() >= ELSEWHERE {
-            self.elsewhere.clear();
-        }
-        match self.elsewhere.find_mut(key, |(other, _)| *other == key) {
-            Some((_, stale)) => *stale = routes,
-            None => drop(self.elsewhere.insert_unique(key, (key, routes), |(key, _)| *key)),
-        }
-        wide
+        let known = self.elsewhere.find(key, |(other, _)| *other == key);
+        known.and_then(|(_, routes)| routes.wide.as_deref()).unwrap_or_default()
     }
 }
