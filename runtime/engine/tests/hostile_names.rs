@@ -62,7 +62,11 @@ fn a_million_strange_names_find_no_room_and_change_nothing_for_those_that_have()
     let strangers = 1_000_000;
     for batch in 0..strangers / 1_000 {
         let names = (0..1_000).map(|n| format!("stranger {}", batch * 1_000 + n));
-        assert_eq!(feed(&mut shard, 4 + batch, names), 2_000, "each counts under the overflow key of both rules");
+        assert_eq!(
+            feed(&mut shard, 4 + batch, names),
+            2_000,
+            "each counts under the overflow key of both rules"
+        );
     }
     assert_eq!((shard.streams().0, shard.refused()), (1_000, strangers));
     assert_eq!(feed(&mut shard, 9_999_999, established()), 0, "those that have room keep it");

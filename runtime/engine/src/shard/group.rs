@@ -13,7 +13,7 @@ use crate::rule::{Limits, RuleSpec};
 use crate::shard::Settings;
 use crate::shard::routes::Routes;
 use tidegate_event::{
-    Action, Base, Batch, BatchBuilder, Event, Field, FieldSet, Header, Reply, ReplyRef, Timestamp,
+    Action, Base, Batch, BatchBuilder, Event, FieldSet, Header, Reply, ReplyRef, Timestamp,
 };
 
 /// One guest in one shard.
@@ -124,12 +124,7 @@ impl Group {
     #[inline]
     pub fn push(&mut self, wanted: Wanted, event: &Event<'_>, key: u64, binding: u32, fields: FieldSet) {
         self.wanted.push(wanted);
-        self.gather.copy(event, fields, |row| {
-            (row.key, row.slot, row.binding, row.leaving) = (key, wanted.slot, binding, wanted.leaving);
-            if !fields.has(Field::Metric) {
-                row.metric = None;
-            }
-        });
+        self.gather.gather(event, fields, key, wanted.slot, binding, wanted.leaving);
     }
 
     /// Takes out everything that waits.
