@@ -24,6 +24,9 @@ use tidegate_event::{Action, Base, BatchError, BatchRef, Field, Record, Reply, S
 /// A call keeps so many lines of its rule.
 pub const NOTES_MAX: u32 = 64;
 
+/// An instance serves at most so many deployed rules, numbered from 0.
+pub const BINDINGS_MAX: usize = 4_096;
+
 /// A rule's manifest, as the footer of `#[rule]` writes it.
 pub trait RuleManifest {
     /// JSON, as in the module's `tidegate.manifest` section.
@@ -62,7 +65,8 @@ impl core::error::Error for Refused {}
 /// A guest: the rule, its deployments, and what all their keys remember.
 #[derive(Debug)]
 pub struct Runner<R: Rule> {
-    bound: Vec<(u32, R::Params)>,
+    /// By their numbers.
+    bound: Vec<Option<R::Params>>,
     streams: Streams<R>,
     waiting: Vec<u32>,
     notes: u32,
@@ -87,17 +91,24 @@ impl<R: Rule> Runner<R> {
         if values.next().is_some() {
             return Err("more settings were handed over than the rule has parameters".to_owned());
         }
-        match self.bound.iter_mut().find(|(other, _)| *other == binding) {
-            Some((_, old)) => *old = params,
-            None => self.bound.push((binding, params)),
+        let at = binding as usize;
+        if at >= BINDINGS_MAX {
+            return Err(format!(
+                "one instance serves at most {BINDINGS_MAX} deployed rules, this is number {binding}"
+            ));
         }
+        if at >= self.bound.len() {
+            self.bound.resize_with(at + 1, || None);
+        }
+        self.bound[at] = Some(params);
         Ok(())
     }
 
     /// Forgets a deployed rule and all that its keys remember.
     pub fn unbind(&mut self, binding: u32) {
-        self.bound.retain(|(other, _)| *other != binding);
-        self.streams.end_all(binding);
+        if self.bound.get_mut(binding as usize).and_then(Option::take).is_some() {
+            self.streams.end_all(binding);
+        }
     }
 
     /// What the key with a slot remembers, if it has state.
@@ -131,7 +142,7 @@ impl<R: Rule> Runner<R> {
         while let Some((at, slot)) = self.streams.next_due(now, &mut self.waiting) {
             let Some(key) = self.streams.find(slot) else { continue };
             let Some(params) = params(&self.bound, key.binding) else { continue };
-            sys::mark(NO_ROW, Moment::Wake);
+            sys::mark(slot, Moment::Wake);
             let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, at, Base::Slot(slot));
             key.state.on_wake(params, &mut out);
             self.streams.woken(slot);
@@ -146,15 +157,12 @@ impl<R: Rule> Runner<R> {
 
     fn rows(&mut self, batch: &BatchRef<'_>, reply: &mut Reply) -> Result<(), Refused> {
         let now = batch.header.now;
-        let count = batch.len() as u32;
+        let mut rest = batch.events();
         let mut row = 0;
-        while row < count {
-            let Some(event) = batch.event(row as usize) else { break };
-            let (slot, binding) = (event.slot(), event.binding());
+        while let Some(event) = rest.peek() {
+            let (slot, binding, leaving) = (event.slot(), event.binding(), event.is_leaving());
             let params = params(&self.bound, binding).ok_or(Refused::Binding { row, binding })?;
-            let leaving = event.is_leaving();
-            let moment = if leaving { Moment::Expire } else { Moment::Event };
-            sys::mark(row, moment);
+            sys::mark(row, if leaving { Moment::Expire } else { Moment::Event });
             reply.row = row;
             if !self.streams.has(slot, binding) {
                 if !self.streams.accepts(slot) {
@@ -169,11 +177,21 @@ impl<R: Rule> Runner<R> {
                 out.about(row, &event);
                 key.state.on_expire(&event, params, &mut out);
                 self.streams.end(slot);
+                rest.next();
                 row += 1;
                 continue;
             }
-            let end = run_end(batch, row, count, slot, binding);
-            key.state.on_batch(Run::new(*batch, row, end), params, &mut out);
+            let run = rest.clone();
+            rest.next();
+            let mut end = row + 1;
+            while rest
+                .peek()
+                .is_some_and(|next| next.slot() == slot && next.binding() == binding && !next.is_leaving())
+            {
+                rest.next();
+                end += 1;
+            }
+            key.state.on_batch(Run::new(run, row, end), params, &mut out);
             if key.pending.first() != before {
                 self.streams.settle(slot, before);
             }
@@ -184,22 +202,8 @@ impl<R: Rule> Runner<R> {
 }
 
 #[inline]
-fn params<P>(bound: &[(u32, P)], binding: u32) -> Option<&P> {
-    bound.iter().find(|(other, _)| *other == binding).map(|(_, params)| params)
-}
-
-/// The first row after `row` that is not of the same key, or says goodbye.
-#[inline]
-fn run_end(batch: &BatchRef<'_>, row: u32, count: u32, slot: u32, binding: u32) -> u32 {
-    let mut end = row + 1;
-    while end < count
-        && batch
-            .event(end as usize)
-            .is_some_and(|event| event.slot() == slot && event.binding() == binding && !event.is_leaving())
-    {
-        end += 1;
-    }
-    end
+fn params<P>(bound: &[Option<P>], binding: u32) -> Option<&P> {
+    bound.get(binding as usize)?.as_ref()
 }
 
 /// A line in the rule's log: a key has been woken as often as one call allows.

@@ -4,7 +4,7 @@ use crate::out::Out;
 use crate::params::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidegate_event::{BatchRef, Event};
+use tidegate_event::{Event, Events};
 
 /// What can be remembered: data that can be saved and read back. Nothing to implement; deriving `Serialize` and
 /// `Deserialize` is enough.
@@ -44,6 +44,7 @@ pub trait Rule: Remembered {
 
     /// Several events of the key that stand in a row. Override it when a tight loop over them is worth it, and then say
     /// `out.about(row, &event)` before effects about an event.
+    #[inline(always)]
     fn on_batch(&mut self, events: Run<'_>, params: &Self::Params, out: &mut Out<'_>) {
         for (row, event) in events {
             out.about(row, &event);
@@ -66,15 +67,16 @@ pub trait Rule: Remembered {
 /// Events of one key that stand in a row, each with its number in the batch.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
-    batch: BatchRef<'a>,
+    events: Events<'a>,
     row: u32,
     end: u32,
 }
 
 impl<'a> Run<'a> {
+    /// The rows from `row` to before `end`, which are the next of these events.
     #[inline]
-    pub(crate) fn new(batch: BatchRef<'a>, row: u32, end: u32) -> Self {
-        Self { batch, row, end }
+    pub(crate) fn new(events: Events<'a>, row: u32, end: u32) -> Self {
+        Self { events, row, end }
     }
 }
 
@@ -88,7 +90,7 @@ impl<'a> Iterator for Run<'a> {
         }
         let row = self.row;
         self.row += 1;
-        Some((row, self.batch.event(row as usize)?))
+        Some((row, self.events.next()?))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -11,7 +11,7 @@
 
 use tidegate_event::abi::Moment;
 
-/// Says what is being done, in case it is the last thing.
+/// Says what is being done for which row, or for the wake of which slot, in case it is the last thing.
 #[inline]
 pub(crate) fn mark(row: u32, moment: Moment) {
     #[cfg(target_arch = "wasm32")]

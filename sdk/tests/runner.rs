@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use tidegate_event::{Base, Batch, BatchBuilder, Header, NewEvent, Override, Reply, Setting, SettingsWriter};
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::rt::{RuleManifest, Runner, WAKES_PER_CALL};
+use tidegate_sdk::rt::{BINDINGS_MAX, RuleManifest, Runner, WAKES_PER_CALL};
 
 #[derive(Params)]
 struct Settings {
@@ -244,7 +244,8 @@ fn each_binding_has_its_settings_and_its_keys() {
     let mut runner = bound();
     let mut settings = SettingsWriter::default();
     settings.push(Setting::Text("second"));
-    runner.bind(1, &settings.finish()).unwrap();
+    let settings = settings.finish();
+    runner.bind(1, &settings).unwrap();
     let both = |now, slots: &[(u32, u32)]| {
         let mut builder = BatchBuilder::new();
         for (slot, binding) in slots {
@@ -262,6 +263,25 @@ fn each_binding_has_its_settings_and_its_keys() {
     assert_eq!(reply.keys, 1);
     let refused = runner.try_call(&both(2, &[(1, 1)]), &mut reply).unwrap_err();
     assert_eq!(refused.to_string(), "row 0 is for binding 1, which was never bound");
+    // Numbers are given again, and a slot with them: what the last one remembered is gone.
+    runner.bind(1, &settings).unwrap();
+    runner.call(&both(3, &[(1, 1)]), &mut reply);
+    assert_eq!(told(&reply), "row 0, 0s: event 1 at 0s second\n2 keys\n");
+}
+
+#[test]
+fn an_instance_serves_so_many_bindings_and_no_more() {
+    let mut runner = bound();
+    let mut settings = SettingsWriter::default();
+    settings.push(Setting::Absent);
+    let settings = settings.finish();
+    runner.bind(BINDINGS_MAX as u32 - 1, &settings).unwrap();
+    assert_eq!(
+        runner.bind(BINDINGS_MAX as u32, &settings).unwrap_err(),
+        "one instance serves at most 4096 deployed rules, this is number 4096"
+    );
+    // One that was never bound means nothing, however large.
+    runner.unbind(u32::MAX);
 }
 
 #[test]

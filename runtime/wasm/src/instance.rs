@@ -19,23 +19,25 @@ use tidegate_event::abi::{self, Descriptor};
 use tidegate_event::{Action, Base, Batch, Reply, Timestamp};
 use wasmtime::{Memory, PoolConcurrencyLimitError, Store, TypedFunc, WasmParams, WasmResults};
 
-/// The number by which the one rule of an instance knows itself, in `tg_bind` and in the rows of a batch.
-const BINDING: u32 = 0;
+/// The number of the rule that an instance is started with, in `tg_bind` and in the rows of a batch.
+const FIRST: u32 = 0;
 
 /// The smallest region that is asked for: growing it costs a call.
 const REGION_MIN: usize = 4 << 10;
 
-/// One instance of a module, with the settings of one rule.
+/// One instance of a module, with the settings of the rules that it serves.
 pub struct WasmGuest {
     store: Store<Meter>,
     memory: Memory,
     region: TypedFunc<u32, u32>,
+    bind: TypedFunc<(u32, u32), u32>,
+    unbind: TypedFunc<u32, ()>,
     batch: TypedFunc<u32, u32>,
     /// Where it said that its descriptor is, once and for all.
     descriptor: GuestSlice,
     inbox: Inbox,
     limits: Limits,
-    /// How many outputs the rule has.
+    /// How many outputs each of its rules has.
     outputs: u32,
     fuel: u64,
     dead: Option<Fault>,
@@ -54,7 +56,7 @@ impl WasmGuest {
     /// A fresh instance that has accepted the rule's settings.
     pub(crate) fn start(compiled: Arc<Compiled>, rule: &RuleSpec) -> Result<Self, Fault> {
         compiled.inspected.fits(&rule.limits).map_err(|refusal| start_fault(refusal.to_string()))?;
-        let limits = Limits { memory: rule.limits.memory.min(MEMORY_MAX), ..rule.limits };
+        let limits = limits(rule);
         let mut store = Store::new(&compiled.engine.wasmtime, Meter::new(&limits));
         store.limiter(|meter| meter);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().expire()));
@@ -77,11 +79,14 @@ impl WasmGuest {
         let region = export(&instance, &mut store, abi::REGION)?;
         let batch = export(&instance, &mut store, abi::BATCH)?;
         let reply: TypedFunc<(), u32> = export(&instance, &mut store, abi::REPLY)?;
-        let bind: TypedFunc<(u32, u32), u32> = export(&instance, &mut store, abi::BIND)?;
+        let bind = export(&instance, &mut store, abi::BIND)?;
+        let unbind = export(&instance, &mut store, abi::UNBIND)?;
         let mut guest = Self {
             store,
             memory,
             region,
+            bind,
+            unbind,
             batch,
             descriptor: GuestSlice::claimed(0, 0),
             inbox: Inbox::default(),
@@ -92,7 +97,7 @@ impl WasmGuest {
             compiled,
         };
         guest.find_descriptor(&reply)?;
-        guest.bind(&bind, &rule.settings)?;
+        guest.hand_settings(FIRST, &rule.settings)?;
         Ok(guest)
     }
 
@@ -117,10 +122,12 @@ impl WasmGuest {
         Ok(())
     }
 
-    fn bind(&mut self, bind: &TypedFunc<(u32, u32), u32>, settings: &[u8]) -> Result<(), Fault> {
+    /// Hands over the settings of a rule. A refusal is a fault of kind [`FaultKind::Start`], and only that is.
+    fn hand_settings(&mut self, binding: u32, settings: &[u8]) -> Result<(), Fault> {
         let to = self.make_room(settings.len(), 0)?;
         self.write(to, &[settings])?;
-        let code = self.enter(Entry::Bind, 0, bind, (BINDING, settings.len() as u32))?;
+        let bind = self.bind.clone();
+        let code = self.enter(Entry::Bind, 0, &bind, (binding, settings.len() as u32))?;
         if code == 0 {
             return Ok(());
         }
@@ -307,9 +314,41 @@ impl Guest for WasmGuest {
         })
     }
 
+    fn bind(&mut self, binding: u32, rule: &RuleSpec) -> Result<(), Fault> {
+        if let Some(fault) = &self.dead {
+            return Err(fault.clone());
+        }
+        let own = (&*self.compiled.inspected.digest, self.outputs, self.limits);
+        if (&*rule.module, rule.outputs.len() as u32, limits(rule)) != own {
+            return Err(start_fault(
+                "only a rule of the same module, with as many outputs and the same limits, can share an instance"
+                    .to_owned(),
+            ));
+        }
+        let handed = self.hand_settings(binding, &rule.settings);
+        handed.inspect_err(|fault| {
+            if fault.kind != FaultKind::Start {
+                self.dead = Some(fault.clone());
+            }
+        })
+    }
+
+    fn unbind(&mut self, binding: u32) -> Result<(), Fault> {
+        if let Some(fault) = &self.dead {
+            return Err(fault.clone());
+        }
+        let unbind = self.unbind.clone();
+        self.enter(Entry::Unbind, 0, &unbind, binding).inspect_err(|fault| self.dead = Some(fault.clone()))
+    }
+
     fn memory(&self) -> usize {
         self.memory.data_size(&self.store)
     }
+}
+
+/// The limits that a rule's instance is held to.
+fn limits(rule: &RuleSpec) -> Limits {
+    Limits { memory: rule.limits.memory.min(MEMORY_MAX), ..rule.limits }
 }
 
 fn export<P: WasmParams, R: WasmResults>(

@@ -18,6 +18,7 @@ const NAME_MAX: usize = 120;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastWords {
     pub(crate) moment: Moment,
+    /// The row, or in a wake the slot.
     pub(crate) row: Option<u32>,
     pub(crate) message: String,
 }
@@ -55,6 +56,7 @@ pub(crate) enum Entry {
     Reply,
     Region,
     Bind,
+    Unbind,
     Batch,
 }
 
@@ -65,6 +67,7 @@ impl Entry {
             Self::Reply => "telling where its replies are",
             Self::Region => "making room for a batch",
             Self::Bind => "taking its settings",
+            Self::Unbind => "forgetting a rule",
             Self::Batch => "handling a batch",
         }
     }
@@ -83,9 +86,11 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Places a fault: what the guest was doing and for which row, where its claims make sense.
+    /// Places a fault: what the guest was doing, for which row or for the wake of which slot, where its claims make
+    /// sense. Which slots there are is the shard's to know.
     pub(crate) fn place(&self, fault: Fault) -> Fault {
-        let row = self.words.row.filter(|row| *row < self.rows).unwrap_or(NO_ROW);
+        let wake = self.words.moment == Moment::Wake;
+        let row = self.words.row.filter(|row| wake || *row < self.rows).unwrap_or(NO_ROW);
         let mut fault = fault.at(self.words.moment, row);
         if self.words.moment == Moment::Idle {
             fault.during = self.entry.doing().to_owned();
@@ -229,6 +234,15 @@ mod tests {
         };
         assert_eq!(place(6), Some(5));
         assert_eq!(place(5), None);
+    }
+
+    #[test]
+    fn in_a_wake_it_is_the_slot_that_is_told() {
+        let words = LastWords { moment: Moment::Wake, row: Some(5), message: String::new() };
+        let scene =
+            Scene { entry: Entry::Batch, deadline_ms: 1, memory: 0, refused: None, rows: 9, words: &words };
+        let fault = scene.place(Fault::new(FaultKind::Trap, "x"));
+        assert_eq!((fault.row, fault.slot, fault.during.as_str()), (None, Some(5), "in on_wake"));
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! 8   u32 address of their bytes
 //! 12  u32 length of their bytes
 //! 16  i64 next wake                   microseconds; i64::MAX for none
-//! 24  u32 the row being handled       0xffff_ffff outside of rows: whose fault a trap was
+//! 24  u32 the row being handled       in a wake the slot being woken, 0xffff_ffff outside of both: whose fault a trap was
 //! 28  u32 moment                      see `Moment`
 //! 32  u32 address of the message      last words of a panic, or the reason that tg_bind gave
 //! 36  u32 length of the message
@@ -51,7 +51,7 @@ pub const DESCRIPTOR: usize = 64;
 /// Alignment of the region.
 pub const REGION_ALIGN: usize = 64;
 
-/// "No row": outside of rows in the descriptor, and for an effect that was not caused by one.
+/// "No row": outside of rows and wakes in the descriptor, and for an effect that was not caused by one.
 pub const NO_ROW: u32 = u32::MAX;
 
 /// The longest last words a module keeps, in bytes.
@@ -66,7 +66,7 @@ pub enum Moment {
     Idle = 0,
     /// Reading its settings.
     Bind = 1,
-    /// Waking a key that asked to be woken.
+    /// Waking a key that asked to be woken: the descriptor's row is the key's slot.
     Wake = 2,
     /// Handling an event.
     Event = 3,

@@ -157,6 +157,75 @@ fn settings_arrive_and_can_be_refused() {
     );
 }
 
+/// Refuses binding 1, dies of binding 2, never comes back from binding 3, and says in its effects which it knows.
+fn picky() -> Module {
+    Module {
+        bind: r#"(if (i32.eq (local.get $binding) (i32.const 1))
+                   (then (call $say (i32.const 256) (i32.const 7)) (return (i32.const 1))))
+                 (if (i32.eq (local.get $binding) (i32.const 2)) (then (unreachable)))
+                 (if (i32.eq (local.get $binding) (i32.const 3)) (then (loop $spin (br $spin))))
+                 (i32.const 0)"#,
+        unbind: "(if (i32.eq (local.get $binding) (i32.const 9)) (then (unreachable)))",
+        extra: r#"(data (i32.const 256) "not one")"#.into(),
+        ..Module::default()
+    }
+}
+
+#[test]
+fn further_rules_are_taken_in_and_a_refusal_harms_nobody() {
+    let spec = spec(&picky());
+    let mut guest = host().guest(&spec).unwrap();
+    guest.bind(4, &RuleSpec { settings: vec![7; 70_000], ..spec.clone() }).unwrap();
+    let refused = guest.bind(1, &spec).unwrap_err();
+    check_fault(&refused, FaultKind::Start, "did not accept its settings: not one (taking its settings)");
+    guest.unbind(4).unwrap();
+    assert_eq!(call(&mut guest, 3).unwrap().len(), 3);
+}
+
+#[test]
+fn a_rule_of_another_kind_does_not_come_in() {
+    let own = spec(&picky());
+    let mut guest = host().guest(&own).unwrap();
+    for other in [
+        spec(&Module::default()),
+        RuleSpec { outputs: Vec::new(), ..own.clone() },
+        RuleSpec { limits: Limits { deadline_ms: 7, ..own.limits }, ..own.clone() },
+    ] {
+        let fault = guest.bind(4, &other).unwrap_err();
+        check_fault(&fault, FaultKind::Start, "only a rule of the same module");
+    }
+    assert_eq!(call(&mut guest, 1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_guest_that_dies_while_taking_a_rule_in_or_forgetting_one_is_dead() {
+    let mut hurried = in_a_hurry(&picky());
+    hurried.limits.memory = 16 << 20;
+    let start = || host().guest(&hurried).unwrap();
+    let bind = |binding| move |guest: &mut WasmGuest, rule: &RuleSpec| guest.bind(binding, rule);
+    type Act = Box<dyn Fn(&mut WasmGuest, &RuleSpec) -> Result<(), Fault>>;
+    let acts: [(Act, FaultKind, &str); 3] = [
+        (Box::new(bind(2)), FaultKind::Trap, "in `tg_bind` (taking its settings)"),
+        (Box::new(bind(3)), FaultKind::Deadline, "did not answer within 50 ms, in `tg_bind`"),
+        (Box::new(|guest, _| guest.unbind(9)), FaultKind::Trap, "in `tg_unbind` (forgetting a rule)"),
+    ];
+    for (act, kind, text) in acts {
+        let mut guest = start();
+        let fault = act(&mut guest, &hurried).unwrap_err();
+        check_fault(&fault, kind, text);
+        assert_eq!(call(&mut guest, 0).unwrap_err(), fault);
+        assert_eq!(guest.bind(4, &hurried).unwrap_err(), fault);
+        assert_eq!(guest.unbind(0).unwrap_err(), fault);
+    }
+}
+
+#[test]
+fn a_wake_that_traps_names_its_slot() {
+    let fault = fault_of(&with_batch("(call $at (i32.const 2) (i32.const 77)) (unreachable)"));
+    check_fault(&fault, FaultKind::Trap, "(in on_wake)");
+    assert_eq!((fault.row, fault.slot), (None, Some(77)));
+}
+
 #[test]
 fn a_loop_in_a_batch_is_stopped() {
     let module = with_batch("(call $at (i32.const 3) (i32.const 1)) (loop $spin (br $spin)) (i32.const 0)");

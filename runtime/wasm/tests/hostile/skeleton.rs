@@ -21,6 +21,7 @@ pub struct Module {
     pub reply: &'static str,
     pub region: &'static str,
     pub bind: &'static str,
+    pub unbind: &'static str,
     pub batch: &'static str,
     /// Further functions and fields.
     pub extra: String,
@@ -67,6 +68,7 @@ impl Default for Module {
             reply: "(i32.const 64)",
             region: "(call $room (local.get $bytes))",
             bind: "(i32.const 0)",
+            unbind: "",
             batch: ECHO,
             extra: String::new(),
         }
@@ -81,7 +83,7 @@ pub fn manifest() -> &'static str {
 impl Module {
     /// The whole module as text.
     pub fn text(&self) -> String {
-        let Self { manifest, memory, reply, region, bind, batch, extra } = self;
+        let Self { manifest, memory, reply, region, bind, unbind, batch, extra } = self;
         let manifest = manifest.replace('\\', "\\\\").replace('"', "\\\"");
         let batch = batch.replace("DESCRIPTION", &(tidegate_event::Field::Description as u8).to_string());
         format!(
@@ -93,7 +95,7 @@ impl Module {
   (func $tg_region (export "tg_region") (param $bytes i32) (result i32) {region})
   (func $tg_reply (export "tg_reply") (result i32) {reply})
   (func $tg_bind (export "tg_bind") (param $binding i32) (param $len i32) (result i32) {bind})
-  (func $tg_unbind (export "tg_unbind") (param $binding i32))
+  (func $tg_unbind (export "tg_unbind") (param $binding i32) {unbind})
   (func $tg_batch (export "tg_batch") (param $len i32) (result i32) {batch})
 
   ;; Grows memory to hold a region of so many bytes; its address, or 0.
