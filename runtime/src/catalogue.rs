@@ -45,11 +45,9 @@ impl Catalogue {
         Self { rules: DashMap::new(), generations: DashMap::new(), telemetry }
     }
 
-    /// All rules in the order of their names.
-    pub fn all(&self) -> Vec<Entry> {
-        let mut all: Vec<Entry> = self.rules.iter().map(|entry| entry.value().clone()).collect();
-        all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        all
+    /// Looks at every rule, in no order. What looks must not ask the catalogue anything.
+    pub fn look<T>(&self, see: impl Fn(&Entry) -> T) -> Vec<T> {
+        self.rules.iter().map(|entry| see(entry.value())).collect()
     }
 
     /// A rule.
@@ -114,6 +112,11 @@ impl Catalogue {
                 quarantined = trouble.quarantined_until.is_some(),
                 "a rule failed"
             );
+            if let Some(until) = trouble.quarantined_until {
+                let stats = self.telemetry.rule(&trouble.rule);
+                stats.quarantines.add(1);
+                stats.quarantined_until.set(until.0);
+            }
             if let Some(mut entry) = self.rules.get_mut(&*trouble.rule) {
                 entry.quarantined_until = trouble.quarantined_until.or(entry.quarantined_until);
                 entry.last_fault = Some(trouble.clone());

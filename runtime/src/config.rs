@@ -17,8 +17,8 @@ mod written;
 
 pub use problem::{ConfigError, Problem, Source, Spot};
 pub use resolved::{
-    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind,
-    Riemann, WebSocket,
+    Common, Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, LIVE, Log,
+    OnFull, Output, OutputKind, Riemann, WebSocket,
 };
 pub use section::Secret;
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::{Control, RuleSpec, Width};
-
+use tidegate_event::Timestamp;
 use tidegate_wasm::{Compiled, Host, ModuleStore};
 use tokio::sync::Mutex;
 
@@ -162,12 +162,7 @@ impl Controller {
 
     fn status(&self, entry: &Entry) -> RuleStatus {
         let stats = self.telemetry.rule(&entry.spec.name);
-        let quarantined = entry.quarantined_until.filter(|until| *until > clock::now());
-        let state = match (entry.spec.paused, quarantined) {
-            (true, _) => RuleState::Paused,
-            (false, Some(_)) => RuleState::Quarantined,
-            (false, None) => RuleState::Running,
-        };
+        let now = clock::now();
         RuleStatus {
             name: entry.spec.name.clone(),
             generation: entry.spec.generation,
@@ -177,7 +172,7 @@ impl Controller {
             per: entry.spec.per.to_string(),
             set: entry.spec.set.iter().cloned().collect(),
             outputs: entry.spec.outputs.iter().cloned().collect(),
-            status: state,
+            status: state(entry, now),
             events: stats.events.get(),
             memory: stats.memory.get().max(0) as u64,
             keys: stats.keys.get().max(0) as u64,
@@ -191,9 +186,18 @@ impl Controller {
                 event: trouble.event.clone().map(serde_json::Value::String),
                 at: iso8601(trouble.at),
             }),
-            quarantined_until: quarantined.map(iso8601),
+            quarantined_until: entry.quarantined_until.filter(|until| *until > now).map(iso8601),
             ..RuleStatus::default()
         }
+    }
+}
+
+/// Whether a rule runs at this moment.
+fn state(entry: &Entry, now: Timestamp) -> RuleState {
+    match entry.quarantined_until {
+        _ if entry.spec.paused => RuleState::Paused,
+        Some(until) if until > now => RuleState::Quarantined,
+        _ => RuleState::Running,
     }
 }
 
@@ -220,8 +224,13 @@ impl Wishes for Controller {
         .boxed()
     }
 
-    fn rules(&self) -> Vec<RuleStatus> {
-        self.catalogue.all().iter().map(|entry| self.status(entry)).collect()
+    fn names(&self) -> Vec<(String, RuleState)> {
+        let now = clock::now();
+        self.catalogue.look(|entry| (entry.spec.name.clone(), state(entry, now)))
+    }
+
+    fn rule(&self, name: &str) -> Option<RuleStatus> {
+        self.catalogue.get(name).map(|entry| self.status(&entry))
     }
 
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {

@@ -185,6 +185,17 @@ impl Ingest {
         self.seed
     }
 
+    /// How much waits to be taken by the sequencer: batches, questions, reports of shards.
+    pub fn waiting(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Bytes on their way, and how many there may be.
+    pub fn in_flight(&self) -> (usize, usize) {
+        let room = self.limit.div_ceil(GRAIN);
+        (room.saturating_sub(self.room.available_permits()) * GRAIN, room * GRAIN)
+    }
+
     /// From now on nothing is accepted.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);

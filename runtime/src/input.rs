@@ -7,12 +7,14 @@
 mod fleet;
 mod frames;
 mod host;
+mod instrumentation;
 mod places;
 mod riemann_tcp;
 mod riemann_udp;
 
 pub use fleet::Fleet;
 pub use host::Host;
+pub use instrumentation::Instrumentation;
 pub use riemann_tcp::RiemannTcp;
 pub use riemann_udp::RiemannUdp;
 
@@ -49,6 +51,8 @@ pub enum Input {
     Host(Host),
     /// A simulated fleet.
     Fleet(Fleet),
+    /// The node itself.
+    Instrumentation(Instrumentation),
 }
 
 /// Listens wherever the configuration says; all that cannot are reported. An input that listens on both TCP and UDP is
@@ -93,6 +97,7 @@ impl Input {
             Self::RiemannUdp(input) => input.stats(),
             Self::Host(input) => input.stats(),
             Self::Fleet(input) => input.stats(),
+            Self::Instrumentation(input) => input.stats(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Input {
             Self::RiemannUdp(input) => input.run(stop).await,
             Self::Host(input) => input.run(stop).await,
             Self::Fleet(input) => input.run(stop).await,
+            Self::Instrumentation(input) => input.run(stop).await,
         }
     }
 }

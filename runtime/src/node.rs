@@ -64,7 +64,7 @@ impl Node {
         // The door, and who listens at it. The sequencer takes what comes in as soon as it runs.
         let (requests, taken) = crossbeam_channel::unbounded();
         let ingest = Ingest::new(requests.clone(), config.engine.in_flight, seed, shards);
-        let inputs = input::bind(&config.inputs, &ingest, &telemetry).await.map_err(listen_errors)?;
+        let mut inputs = input::bind(&config.inputs, &ingest, &telemetry).await.map_err(listen_errors)?;
         let http = listen("http", config.http.address).await?;
         let websocket = match config.websocket.enabled {
             true => Some(listen("websocket", config.websocket.address).await?),
@@ -85,6 +85,11 @@ impl Node {
 
         // Shards, each on its own thread, and the sequencer before them.
         let node_name: Arc<str> = sysinfo::System::host_name().unwrap_or("tidegate".to_owned()).into();
+        if config.instrumentation.enabled {
+            let interval = config.instrumentation.interval;
+            let itself = input::Instrumentation::new(interval, &node_name, ingest.clone(), &telemetry);
+            inputs.push(input::Input::Instrumentation(itself));
+        }
         let mut threads = Vec::new();
         let mut ways = Vec::new();
         for number in 0..shards {

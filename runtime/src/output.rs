@@ -164,6 +164,8 @@ impl Outputs {
         for output in configured {
             let failed = |message: String| StartError { output: output.name.clone(), message };
             let stats = telemetry.add_output(&output.name, kind(&output.kind));
+            stats.capacity.set(output.common.queue_events as i64);
+            stats.capacity_bytes.set(output.common.queue as i64);
             let queue = Arc::new(Queue::new(&output.common, stats));
             if let Some(query) = &output.common.filter {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;

@@ -437,6 +437,7 @@ impl Sequencer {
 
     fn hand_batch(&mut self, batch: Batch, on_the_way: OnTheWay) {
         self.telemetry.events.add(batch.len() as u64);
+        self.telemetry.position.set(batch.header.position as i64);
         self.on_the_way.insert(batch.header.position, on_the_way);
         let batch = Arc::new(batch);
         self.hand(|| Handed::Batch(batch.clone()));
@@ -449,6 +450,7 @@ impl Sequencer {
         control: Control,
         done: Option<oneshot::Sender<Result<u64, Refused>>>,
     ) {
+        self.telemetry.position.set(position as i64);
         self.on_the_way.insert(position, OnTheWay { done, ..OnTheWay::default() });
         let control = Arc::new(control);
         self.hand(|| Handed::Control { position, now, control: control.clone() });

@@ -154,7 +154,11 @@ impl ShardThread {
             Handed::Batch(batch) => {
                 let started = clock::start();
                 let step = self.shard.step(&batch);
-                self.stats.nanos.add(started.elapsed().as_nanos() as u64);
+                let (nanos, events) = (started.elapsed().as_nanos() as u64, step.own.len() as u64);
+                self.stats.nanos.add(nanos);
+                if let Some(each) = nanos.checked_div(events) {
+                    self.stats.latency.note_nanos(each, events);
+                }
                 self.publish(&batch, &step);
                 self.report(step);
             }
@@ -184,6 +188,7 @@ impl ShardThread {
         self.stats.position.set(step.position as i64);
         let (streams, states) = self.shard.streams();
         self.stats.streams.set(streams as i64);
+        self.stats.refused.set(self.shard.refused() as i64);
         for (gauge, n) in self.stats.states.iter().zip(states) {
             gauge.set(n as i64);
         }
@@ -200,7 +205,10 @@ impl ShardThread {
             stats.emitted.add(count.emitted);
             stats.forwarded.add(count.forwarded);
             stats.logged.add(count.logged);
-            stats.faults.add(count.faults);
+            if count.faults > 0 {
+                stats.faults.add(count.faults);
+                self.stats.faults.add(count.faults);
+            }
             for (reason, n) in count.cut {
                 stats.cut.add(reason, n);
             }
@@ -213,6 +221,7 @@ impl ShardThread {
                 let (keys, memory) = (count.keys as i64, count.memory as i64);
                 stats.keys.add(keys - rule.keys);
                 stats.memory.add(memory - rule.memory);
+                self.stats.memory.add(memory - rule.memory);
                 (rule.keys, rule.memory) = (keys, memory);
             }
         }
@@ -226,6 +235,7 @@ impl ShardThread {
         if let Some(rule) = self.rules.remove(name) {
             rule.stats.keys.add(-rule.keys);
             rule.stats.memory.add(-rule.memory);
+            self.stats.memory.add(-rule.memory);
         }
     }
 

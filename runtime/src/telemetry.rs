@@ -4,6 +4,12 @@
 //! The books balance: for each input `received = accepted + rejected + shed`, for each output
 //! `taken = delivered + dropped + failed + queued`.
 
+mod histogram;
+mod process;
+
+pub use histogram::{Histogram, Times};
+pub use process::Process;
+
 use dashmap::DashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,6 +96,10 @@ pub struct InputStats {
     pub connections: Gauge,
     /// Connections that we closed, by reason.
     pub closed: ByReason,
+    /// From decoding a message to having answered it; over UDP, to having handed it on. Unit: messages.
+    pub latency: Histogram,
+    /// Events sent to those who subscribed here.
+    pub sent: Counter,
 }
 
 /// What went out through one output. Unit: events.
@@ -109,8 +119,14 @@ pub struct OutputStats {
     pub failed: Counter,
     /// Attempts that will be repeated.
     pub retries: Counter,
-    /// What waits.
+    /// What waits, and what is being sent.
     pub queued: Gauge,
+    /// How much may wait; 0 where nothing ever does.
+    pub capacity: Gauge,
+    /// Bytes that wait.
+    pub queued_bytes: Gauge,
+    /// How many may wait.
+    pub capacity_bytes: Gauge,
     /// Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.
     pub healthy: Gauge,
     /// Why the last failed attempt failed.
@@ -120,6 +136,8 @@ pub struct OutputStats {
 /// What one rule did, over all shards.
 #[derive(Debug, Default)]
 pub struct RuleStats {
+    /// Its name.
+    pub name: Arc<str>,
     /// Events that its query wanted.
     pub events: Counter,
     /// Calls of its guests.
@@ -140,6 +158,37 @@ pub struct RuleStats {
     pub keys: Gauge,
     /// Bytes of memory.
     pub memory: Gauge,
+    /// How often a shard left it alone for a while after faults.
+    pub quarantines: Counter,
+    /// Until when the last of these lasts, in microseconds since 1970; 0 when there was none.
+    pub quarantined_until: Gauge,
+}
+
+impl RuleStats {
+    /// Adds what another has counted; what it holds is not counted.
+    fn take_over(&self, other: &Self) {
+        let counters: [fn(&Self) -> &Counter; 8] = [
+            |rule| &rule.events,
+            |rule| &rule.calls,
+            |rule| &rule.nanos,
+            |rule| &rule.emitted,
+            |rule| &rule.forwarded,
+            |rule| &rule.logged,
+            |rule| &rule.faults,
+            |rule| &rule.quarantines,
+        ];
+        for counter in counters {
+            counter(self).add(counter(other).get());
+        }
+        for (reason, n) in other.cut.all() {
+            self.cut.add(reason, n);
+        }
+    }
+
+    /// Whether it is left alone at this moment, in microseconds since 1970.
+    pub fn is_quarantined(&self, now: i64) -> bool {
+        self.quarantined_until.get() > now
+    }
 }
 
 /// What one shard did.
@@ -151,14 +200,20 @@ pub struct ShardStats {
     pub batches: Counter,
     /// Nanoseconds spent stepping.
     pub nanos: Counter,
+    /// The same for each event, taken from the batch it came in.
+    pub latency: Histogram,
     /// Streams in its index.
     pub streams: Gauge,
+    /// Events of streams that found no room in its index.
+    pub refused: Gauge,
     /// The same by the code of their state.
     pub states: [Gauge; 6],
     /// The position it has reached.
     pub position: Gauge,
-    /// Batches that wait for it.
-    pub queued: Gauge,
+    /// Bytes of memory of the rules that run in it.
+    pub memory: Gauge,
+    /// How often rules misbehaved in it.
+    pub faults: Counter,
 }
 
 /// The log.
@@ -185,12 +240,16 @@ pub struct LogStats {
 pub struct Telemetry {
     inputs: DashMap<String, Arc<InputStats>>,
     outputs: DashMap<String, Arc<OutputStats>>,
-    rules: DashMap<String, Arc<RuleStats>>,
+    rules: DashMap<Arc<str>, Arc<RuleStats>>,
+    /// What rules did that are no longer there.
+    removed: RuleStats,
     shards: DashMap<usize, Arc<ShardStats>>,
     /// The log.
     pub log: LogStats,
     /// Events that entered the log, emitted ones included.
     pub events: Counter,
+    /// The last position that was handed to the shards.
+    pub position: Gauge,
     /// Subscribers there are.
     pub subscribers: Gauge,
     /// Events that subscribers missed because they read too slowly.
@@ -217,12 +276,28 @@ impl Telemetry {
 
     /// The counters of a rule, kept over its deployments.
     pub fn rule(&self, name: &str) -> Arc<RuleStats> {
-        self.rules.entry(name.into()).or_default().clone()
+        if let Some(found) = self.rules.get(name) {
+            return found.value().clone();
+        }
+        let fresh = || Arc::new(RuleStats { name: name.into(), ..RuleStats::default() });
+        self.rules.entry(name.into()).or_insert_with(fresh).clone()
     }
 
-    /// Forgets a rule that was removed.
+    /// Forgets a rule that was removed; what it did stays in the totals.
     pub fn remove_rule(&self, name: &str) {
-        self.rules.remove(name);
+        if let Some((_, rule)) = self.rules.remove(name) {
+            self.removed.take_over(&rule);
+        }
+    }
+
+    /// All rules, in no order.
+    pub fn rules(&self) -> Vec<Arc<RuleStats>> {
+        self.rules.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// What rules did that are no longer there, all together.
+    pub fn removed_rules(&self) -> &RuleStats {
+        &self.removed
     }
 
     /// The counters of a shard.
@@ -240,9 +315,9 @@ impl Telemetry {
         self.outputs.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect()
     }
 
-    /// All rules by name.
-    pub fn rules(&self) -> BTreeMap<String, Arc<RuleStats>> {
-        self.rules.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect()
+    /// Batches that a shard has yet to step.
+    pub fn waiting(&self, shard: &ShardStats) -> u64 {
+        u64::try_from(self.position.get() - shard.position.get()).unwrap_or(0)
     }
 
     /// All shards by number.

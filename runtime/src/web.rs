@@ -17,6 +17,7 @@ mod listener;
 mod metrics;
 mod overview;
 mod params;
+mod ranking;
 mod rates;
 mod reader;
 mod riemann;

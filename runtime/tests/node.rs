@@ -11,7 +11,12 @@ use tidegate_event::{BatchBuilder, Metric, NewEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// A node of two shards that says nothing of itself.
 fn config(data: &Path, more: &str) -> Config {
+    settings(data, &format!("[instrumentation]\nenabled = false\n{more}"))
+}
+
+fn settings(data: &Path, more: &str) -> Config {
     let text = format!(
         "data = {:?}\n[engine]\nshards = 2\n[http]\naddress = \"127.0.0.1:0\"\n[websocket]\naddress = \"127.0.0.1:0\"\n\
          [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\nudp = \"127.0.0.1:0\"\n{more}",
@@ -120,6 +125,39 @@ async fn without_a_log_nothing_is_kept() {
     assert_eq!(services(&ask(&mut client, &query("true")).await), ["x"]);
     node.stop().await;
     assert!(!folder.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reports_on_itself_under_riemanns_names() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(settings(data.path(), "[instrumentation]\ninterval = \"100ms\"\n")).await.unwrap();
+    let tcp = address(&node, "riemann tcp");
+    let mut client = TcpStream::connect(tcp).await.unwrap();
+    let found = async |client: &mut TcpStream| {
+        // A rate is in the index as soon as one interval is over; a latency once there was a message to take it from.
+        services(&ask(client, &query("service =~ \"riemann %\" and tagged \"riemann\"")).await)
+    };
+    let wanted =
+        ["in latency 0.5", "in rate", "conns"].map(|what| format!("riemann server tcp {tcp} {what}"));
+    eventually("Riemann's names are there", async || {
+        let all = found(&mut client).await;
+        wanted.iter().all(|name| all.contains(name)) && all.contains(&"riemann streams rate".to_owned())
+    })
+    .await;
+    let all = found(&mut client).await;
+    for name in [
+        "riemann index size",
+        "riemann netty event-executor queue size",
+        "riemann executor live accepted rate",
+    ] {
+        assert!(all.contains(&name.to_owned()), "{name} is not in {all:?}");
+    }
+    let ours = services(&ask(&mut client, &query("service =~ \"tidegate shard %\"")).await);
+    assert!(ours.contains(&"tidegate shard 1 queue".to_owned()), "{ours:?}");
+    let inputs = node.telemetry().inputs();
+    assert_eq!(inputs["riemann/tcp"].received.get(), 0, "the node's own events are counted as its own");
+    assert!(inputs["instrumentation"].accepted.get() > 0);
+    node.stop().await;
 }
 
 /// A rule of the binary, deployed over HTTP while events flow.

@@ -261,6 +261,27 @@ if (wanted > 0) {
   });
 }
 
+await step("the node is shown below the grid: shards, inputs, outputs", async () => {
+  await page.locator("h1").click();
+  await page.keyboard.press("o");
+  const table = (name) =>
+    page.locator(".node-panel table", { has: page.locator(`caption:text-is("${name}")`) });
+  await until("a shard that has seen events", async () =>
+    /[1-9]/u.test(await table("Shards").locator("tbody td").first().innerText()),
+  );
+  await until("an input with events", async () =>
+    (await table("Inputs").locator("tbody td:nth-child(2)").allInnerTexts()).some((text) =>
+      /[1-9]/u.test(text),
+    ),
+  );
+  check((await table("Outputs").locator("tbody tr").count()) >= 1, "outputs are listed");
+  check(new URL(page.url()).hash.includes("below=node"), "the address says so");
+  await shot(page, "node");
+  await accessible(page, "node");
+  await page.keyboard.press("o");
+  await page.locator(".node-panel").waitFor({ state: "detached" });
+});
+
 await step("help opens with ? and closes with Escape", async () => {
   await page.locator("h1").click();
   await page.keyboard.press("?");
@@ -398,6 +419,31 @@ await step("names that attack do nothing but look odd", () =>
     await odd.waitForTimeout(800);
     await shot(odd, "hostile");
     await odd.context().close();
+  }),
+);
+
+await step("of ten thousand rules the busiest are listed, and any can be found", () =>
+  withMock(["--rules", "10000", "--hosts", "20"], async (url) => {
+    const many = await open({ name: "many rules", url });
+    await until("rules", async () => (await many.locator("tr.rule").count()) > 50);
+    const rows = await many.locator("tr.rule").count();
+    check(rows <= 100, `${rows} rules are listed`);
+    check(
+      /10\s?000 deployed/u.test(await many.locator(".rules-panel .counts").innerText()),
+      "all are counted",
+    );
+    await many.locator(".find").fill("customer-07");
+    await until("only those", async () => {
+      const names = await many.locator("tr.rule bdi").allInnerTexts();
+      return names.length === 100 && names.every((name) => name.startsWith("customer-07"));
+    });
+    await shot(many, "many-rules");
+    await accessible(many, "many rules");
+    await many.locator(".find").fill("");
+    await until("the busiest again", async () =>
+      (await many.locator("tr.rule bdi").allInnerTexts()).includes("silence"),
+    );
+    await many.context().close();
   }),
 );
 

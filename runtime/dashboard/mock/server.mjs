@@ -64,14 +64,32 @@ function overview() {
     accepted: Math.round(total * share),
     rejected: 0,
     shed: 0,
+    connections: 3,
     per_second: Math.round(perSecond * share),
+    messages_per_second: Math.round((perSecond * share) / 50),
+    bytes_per_second: Math.round(perSecond * share * 90),
+    latency_ms: { p50: 0.21, p99: 1.84 },
     ...more,
+  });
+  const shard = (number) => ({
+    number,
+    events_per_second: Math.round(perSecond / 2),
+    ns_per_event: 310 + 12 * number,
+    busy: options.empty ? 0 : (perSecond / 2) * 320e-9,
+    queued: number,
+    streams: Math.round(index.size / 2),
+    refused: 0,
+    rule_memory: 3_932_160,
+    rule_faults: options.empty ? 0 : 3 * number,
   });
   const output = (name, kind, status, more = {}) => ({
     name,
     kind,
     status,
     queued: 0,
+    capacity: name === "live" ? 0 : 100_000,
+    queued_bytes: 0,
+    per_second: 0,
     delivered: 0,
     dropped: 0,
     failed: 0,
@@ -87,6 +105,9 @@ function overview() {
     index_size: index.size,
     states,
     position: Math.round(total / 40),
+    door: { waiting: 0, in_flight: options.empty ? 0 : 96 * 1024, in_flight_limit: 64 << 20 },
+    process: { memory: 61_865_984, cpu: options.empty ? 0.004 : 0.31 },
+    shards: [shard(0), shard(1)],
     inputs: [
       input("riemann-tcp", "riemann_tcp", "127.0.0.1:5555", 0.86),
       input("riemann-udp", "riemann_udp", "127.0.0.1:5555", 0.1, { shed: options.empty ? 0 : 214 }),
@@ -96,10 +117,10 @@ function overview() {
       ? [output("live", "live", "idle")]
       : [
           output("live", "live", "ok", { delivered: 8_214 }),
-          output("graphite", "graphite", "ok", { delivered: 1_204_331, queued: 12 }),
+          output("graphite", "graphite", "ok", { delivered: 1_204_331, queued: 12, per_second: 812 }),
           output("pager", "webhook", "failing", {
             failed: 31,
-            queued: 5,
+            queued: 80_005,
             last_error: "POST https://pager.example/v2: connection refused (attempt 7, next in 14 s)",
           }),
         ],
@@ -138,6 +159,7 @@ function rules() {
     events: Math.round(total * share),
     events_per_second: Math.round(perSecond * share),
     ns_per_event: ns + 3 * Math.sin(age / 5),
+    cpu: perSecond * share * ns * 1e-9,
     memory: 1_310_720,
     keys: Math.round(index.size * share),
     emitted: 0,
@@ -147,6 +169,13 @@ function rules() {
     quarantined_until: null,
     ...more,
   });
+  // More than a few are copies of a small one: there may be thousands.
+  const many = Math.max(0, Number(options.rules) - 4);
+  const more = Array.from({ length: options.empty ? 0 : many }, (_, n) =>
+    rule(`customer-${String(n).padStart(5, "0")}`, "1.0.0", 1, `tagged "customer-${n}"`, "stream", 1e-5, 96, {
+      memory: 66_560,
+    }),
+  );
   return [
     rule("cpu_top", "0.3.1", 2, 'service = "cpu"', "whole", 0.12, 41),
     rule("latency_state", "1.4.0", 7, 'service =~ "api latency%"', "stream", 0.2, 84, {
@@ -180,7 +209,26 @@ function rules() {
         event: 'host=db-02.fra1.example.net service="replication lag" metric=0.4',
       },
     }),
-  ].slice(0, options.empty ? 0 : Number(options.rules));
+  ]
+    .slice(0, options.empty ? 0 : Number(options.rules))
+    .concat(more);
+}
+
+/** As the server ranks them: in trouble first, then by time. */
+function ranked(find = "", limit = 100) {
+  const all = rules();
+  const found = all.filter(({ name }) => name.includes(find.toLowerCase()));
+  const trouble = ({ status }) => (status === "quarantined" ? 0 : 1);
+  found.sort((one, other) => trouble(one) - trouble(other) || other.cpu - one.cpu);
+  const count = (status) => all.filter((rule) => rule.status === status).length;
+  return {
+    rules: found.slice(0, limit),
+    total: all.length,
+    found: found.length,
+    quarantined: count("quarantined"),
+    paused: count("paused"),
+    next: null,
+  };
 }
 
 function said(news) {
@@ -209,7 +257,7 @@ function stream(response, matches) {
     reset = false;
   } while (held.length > 0);
   frame(response, "overview", overview());
-  frame(response, "rules", rules());
+  frame(response, "rules", ranked());
   const page = { response, matches };
   pages.add(page);
   response.on("close", () => pages.delete(page));
@@ -225,7 +273,13 @@ function serve(request, response) {
   response.setHeader("content-security-policy", POLICY);
   response.setHeader("x-content-type-options", "nosniff");
   if (url.pathname === "/api/v1/overview") return json(response, 200, overview());
-  if (url.pathname === "/api/v1/rules") return json(response, 200, { rules: rules() });
+  if (url.pathname === "/api/v1/rules") {
+    return json(
+      response,
+      200,
+      ranked(url.searchParams.get("find") ?? "", Number(url.searchParams.get("limit") ?? 1_000)),
+    );
+  }
   if (url.pathname === "/api/v1/query" || url.pathname === "/api/v1/stream") {
     let matches;
     try {
@@ -256,7 +310,7 @@ setInterval(() => {
   const live = beats++ % 3 === 0 ? said(news) : [];
   const wave = 1 + 0.25 * Math.sin(Date.now() / 9000) + 0.06 * Math.sin(Date.now() / 700);
   perSecond = options.empty ? 0 : Math.round(fleet.streams.length * 260 * wave);
-  const beat = beats % 5 === 0 ? [overview(), rules()] : null;
+  const beat = beats % 5 === 0 ? [overview(), ranked()] : null;
   for (const { response, matches } of pages) {
     const events = news.filter(matches);
     if (events.length > 0) frame(response, "delta", { events, skipped: 0 });

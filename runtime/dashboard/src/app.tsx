@@ -7,9 +7,11 @@ import { closeDetail, Detail } from "./parts/detail.tsx";
 import { GRID, Grid, goToTrouble, resize } from "./parts/grid.tsx";
 import { Head } from "./parts/head.tsx";
 import { Help } from "./parts/help.tsx";
+import { Node } from "./parts/node.tsx";
 import { QUERY_FIELD } from "./parts/query.tsx";
 import { Rules } from "./parts/rules.tsx";
 import { Said } from "./parts/said.tsx";
+import { turnBelow } from "./parts/turn.tsx";
 import { turnTheme } from "./theme.ts";
 
 const KEYS: Readonly<Record<string, () => void>> = {
@@ -28,6 +30,7 @@ const KEYS: Readonly<Record<string, () => void>> = {
   "+": () => resize(1),
   "=": () => resize(1),
   "-": () => resize(-1),
+  o: turnBelow,
   d: turnTheme,
   " ": () => pause(!paused.value),
 };
@@ -63,7 +66,7 @@ export function App() {
       <Head />
       <main>
         <Grid />
-        <Rules />
+        {view.value.node ? <Node /> : <Rules />}
         <Said />
         <Detail />
       </main>

@@ -23,7 +23,11 @@ export interface Input {
   accepted: number;
   rejected: number;
   shed: number;
+  connections: number;
   per_second: number;
+  messages_per_second: number;
+  bytes_per_second: number;
+  latency_ms: { p50: number; p99: number } | null;
 }
 
 export interface Output {
@@ -31,10 +35,28 @@ export interface Output {
   kind: string;
   status: "ok" | "connecting" | "failing" | "idle";
   queued: number;
+  /** Events that may wait; 0 where none ever does. */
+  capacity: number;
+  queued_bytes: number;
+  per_second: number;
   delivered: number;
   dropped: number;
   failed: number;
   last_error: string | null;
+}
+
+export interface Shard {
+  number: number;
+  events_per_second: number;
+  ns_per_event: number | null;
+  /** The share of its time that it works. */
+  busy: number;
+  /** Batches. */
+  queued: number;
+  streams: number;
+  refused: number;
+  rule_memory: number;
+  rule_faults: number;
 }
 
 export interface States {
@@ -55,6 +77,10 @@ export interface Overview {
   index_size: number;
   states: States;
   position: number | null;
+  door: { waiting: number; in_flight: number; in_flight_limit: number };
+  /** Bytes, and how many cores are kept busy. */
+  process: { memory: number | null; cpu: number };
+  shards: Shard[];
   inputs: Input[];
   outputs: Output[];
 }
@@ -81,6 +107,8 @@ export interface Rule {
   events: number;
   events_per_second: number;
   ns_per_event: number | null;
+  /** How many cores it keeps busy. */
+  cpu: number;
   memory: number;
   keys: number;
   emitted: number;
@@ -88,6 +116,17 @@ export interface Rule {
   faults: number;
   last_fault: Fault | null;
   quarantined_until: string | null;
+}
+
+/** Some of the rules: those in trouble, then those that take most time. */
+export interface Rules {
+  rules: Rule[];
+  /** How many are deployed, and how many of these are left out or paused. */
+  total: number;
+  quarantined: number;
+  paused: number;
+  /** How many match what was looked for. */
+  found: number;
 }
 
 /** What a rule sent to a live output. */

@@ -1,6 +1,6 @@
 // The connection: one stream of frames for the query in force, taken up again whenever it breaks.
 
-import type { Event, Forwarded, Overview, Refusal, Rule } from "./contract.ts";
+import type { Event, Forwarded, Overview, Refusal, Rules } from "./contract.ts";
 import { patience } from "./logic/patience.ts";
 import {
   changes,
@@ -12,6 +12,7 @@ import {
   samples,
   settled,
   skew,
+  sought,
   store,
   tick,
 } from "./page.ts";
@@ -136,8 +137,8 @@ function open(): void {
       begin();
     }
   });
-  on<Rule[] | { rules: Rule[] }>("rules", (news) => {
-    rules.value = Array.isArray(news) ? news : news.rules;
+  on<Rules>("rules", (news) => {
+    if (sought.value === "") rules.value = news;
   });
   on<{ items: Forwarded[] }>("forwarded", ({ items }) => hear(items));
 }
@@ -182,6 +183,37 @@ export async function again(): Promise<void> {
   open();
 }
 
+/** Rules that a search lists at most. */
+const MOST_FOUND = 100;
+
+let searching: AbortController | null = null;
+
+/** Asks for the rules that are sought; the last question wins. */
+async function search(): Promise<void> {
+  searching?.abort();
+  const text = sought.value;
+  if (text === "") return;
+  const mine = new AbortController();
+  searching = mine;
+  try {
+    const path = `api/v1/rules?sort=activity&limit=${MOST_FOUND}&find=${encodeURIComponent(text)}`;
+    const limit = AbortSignal.any([mine.signal, AbortSignal.timeout(JUDGEMENT)]);
+    const answer = await fetch(new URL(path, document.baseURI), { signal: limit, cache: "no-store" });
+    if (answer.ok) {
+      const found = (await answer.json()) as Rules;
+      if (!mine.signal.aborted) rules.value = found;
+    }
+  } catch {
+    // The stream notices when the server is gone, and the next second asks again.
+  }
+}
+
+/** Lists rules whose names hold this text. */
+export function seek(text: string): void {
+  sought.value = text;
+  void search();
+}
+
 let drawn = -1;
 
 /** Starts the page's own clocks. */
@@ -192,6 +224,7 @@ export function startClocks(): void {
     store.sweep(now);
     if (source !== null && now - heard > SILENCE) lose("nothing was heard for 12 s");
     tick.value = now;
+    if (link.value.state === "live") void search();
   }, 1_000);
   setInterval(() => {
     if (drawn === store.version) return;

@@ -1,7 +1,7 @@
 // What the page knows, as signals: parts read them, and only what changed is drawn again.
 
 import { signal } from "@preact/signals";
-import type { Forwarded, Overview, Refusal, Rule } from "./contract.ts";
+import type { Forwarded, Overview, Refusal, Rules } from "./contract.ts";
 import type { Name } from "./logic/names.ts";
 import { Latest, Samples } from "./logic/ring.ts";
 import { type Cell, Store } from "./logic/store.ts";
@@ -28,7 +28,9 @@ export const settled = signal(false);
 export const asked = signal(0);
 export const refusal = signal<{ query: string; error: Refusal } | null>(null);
 export const overview = signal<Overview | null>(null);
-export const rules = signal<Rule[] | null>(null);
+export const rules = signal<Rules | null>(null);
+/** Part of the names of the rules that are listed; empty lists the busiest. */
+export const sought = signal("");
 export const said = signal<{ items: Latest<Forwarded>["items"]; total: number }>({ items: [], total: 0 });
 export const paused = signal(false);
 export const samples = new Samples(SPARK);

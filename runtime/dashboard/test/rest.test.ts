@@ -58,8 +58,8 @@ test("spans at the end, beyond it and through a letter harm nobody", () => {
 test("a view survives its address", () => {
   const views: View[] = [
     PLAIN,
-    { query: 'host =~ "a&b=c#%" and x', order: "worst", turned: true, size: "small" },
-    { query: "日本 + = \n", order: "name", turned: false, size: "large" },
+    { query: 'host =~ "a&b=c#%" and x', order: "worst", turned: true, size: "small", node: true },
+    { query: "日本 + = \n", order: "name", turned: false, size: "large", node: false },
   ];
   for (const view of views) assert.deepEqual(read(`#${written(view)}`), view);
   assert.equal(written(PLAIN), "");

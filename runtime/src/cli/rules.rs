@@ -50,8 +50,8 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     };
     let (answer, done) = match args.verb.unwrap_or(Verb::List) {
         Verb::List => {
-            let answer = ask(Method::GET, &["rules"]).await?;
-            return if screen.json { screen.value(&answer["rules"]) } else { list(&answer["rules"], screen) };
+            let rules = Value::Array(all(&server).await?);
+            return if screen.json { screen.value(&rules) } else { list(&rules, screen) };
         }
         Verb::Show { name } => {
             let rule = ask(Method::GET, &["rules", &name]).await?;
@@ -68,6 +68,23 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     match screen.json {
         true => screen.value(&answer),
         false => screen.line(format_args!("{done} at position {}", answer["position"])),
+    }
+}
+
+/// All rules by name: a node hands out so many at a time.
+async fn all(server: &Server) -> Result<Vec<Value>, Failure> {
+    let (mut rules, mut after) = (Vec::new(), String::new());
+    loop {
+        let url = server.url(&["rules"], &[("after", &after)]);
+        let mut answer: Value = server.ask(Method::GET, url, None).await??;
+        if let Some(more) = answer["rules"].as_array_mut() {
+            rules.append(more);
+        }
+        match answer["next"].as_str() {
+            // The last name of an answer is behind all before it, or we would ask for ever.
+            Some(next) if *next > *after => after = next.to_owned(),
+            _ => return Ok(rules),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::problem::{Problem, Source, Spot};
 use super::resolved::{
-    Common, Config, Engine, Fleet, Host, Http, Input, InputKind, LIVE, Log, OnFull, Output, OutputKind,
-    Riemann, WebSocket,
+    Common, Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, LIVE, Log,
+    OnFull, Output, OutputKind, Riemann, WebSocket,
 };
 use super::section::Section;
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ pub(super) fn resolve(root: &mut Section<'_>) -> Config {
         engine: engine(root.section("engine")),
         http: http(root.section("http")),
         websocket: websocket(root.section("websocket")),
+        instrumentation: instrumentation(root.section("instrumentation")),
         inputs: root.named("inputs").into_iter().filter_map(input).collect(),
         outputs: root.named("outputs").into_iter().filter_map(output).collect(),
         warnings: Vec::new(),
@@ -93,6 +94,15 @@ fn websocket(mut at: Section<'_>) -> WebSocket {
     WebSocket { enabled, address }
 }
 
+fn instrumentation(mut at: Section<'_>) -> Instrumentation {
+    let instrumentation = Instrumentation {
+        enabled: at.switch("enabled", true),
+        interval: at.time("interval", ("100ms", "1d"), "10s"),
+    };
+    at.finish();
+    instrumentation
+}
+
 #[derive(Clone, Copy)]
 enum InputType {
     Riemann,
@@ -101,6 +111,12 @@ enum InputType {
 }
 
 fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
+    if name == INSTRUMENTATION {
+        let message = format!("the input `{INSTRUMENTATION}` is the node itself");
+        let problem = Problem::new(at.spot(), message);
+        at.error(problem.hint("choose another name; what it reports is set in [instrumentation]"));
+        return None;
+    }
     let words = [
         ("riemann", Some(InputType::Riemann)),
         ("host", Some(InputType::Host)),

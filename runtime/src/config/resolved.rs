@@ -23,6 +23,8 @@ pub struct Config {
     pub http: Http,
     /// Riemann's WebSocket and HTTP port.
     pub websocket: WebSocket,
+    /// The node's events about itself.
+    pub instrumentation: Instrumentation,
     /// By name.
     pub inputs: Vec<Input>,
     /// By name, without `live`.
@@ -85,6 +87,18 @@ pub struct WebSocket {
     pub enabled: bool,
     /// Where.
     pub address: SocketAddr,
+}
+
+/// The name under which the node's events about itself are counted.
+pub const INSTRUMENTATION: &str = "instrumentation";
+
+/// `[instrumentation]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instrumentation {
+    /// Whether the node reports on itself.
+    pub enabled: bool,
+    /// How often.
+    pub interval: Duration,
 }
 
 /// `[inputs.NAME]`

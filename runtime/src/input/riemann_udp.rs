@@ -4,6 +4,7 @@
 //! dropped and counted. Questions are not asked: there is nowhere to send what was found.
 
 use super::BindError;
+use crate::clock;
 use crate::config;
 use crate::ingest::Ingest;
 use crate::telemetry::{InputStats, Telemetry};
@@ -100,6 +101,7 @@ impl RiemannUdp {
 
     fn bring(&self, arrived: Arrived) {
         let Arrived { bytes, messages } = arrived;
+        let (began, count) = (clock::start(), messages.len() as u64);
         let mut events = BatchBuilder::over(bytes);
         let limits = Limits::default();
         for message in messages {
@@ -112,6 +114,9 @@ impl RiemannUdp {
         if !events.is_empty() {
             // Whatever becomes of them is counted behind the door; there is nobody to tell.
             let _ = self.ingest.offer(&self.stats, events);
+        }
+        if count > 0 {
+            self.stats.latency.note(began.elapsed(), count);
         }
     }
 }

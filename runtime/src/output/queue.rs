@@ -84,6 +84,7 @@ impl Queue {
         waiting.bytes += cost;
         waiting.events.push_back(delivery);
         stats.queued.add(1);
+        stats.queued_bytes.set(waiting.bytes as i64);
         drop(waiting);
         self.changed.notify_one();
     }
@@ -102,7 +103,9 @@ impl Queue {
             {
                 let mut waiting = self.lock();
                 if !waiting.events.is_empty() {
-                    return Some(waiting.take(most));
+                    let taken = waiting.take(most);
+                    self.stats.queued_bytes.set(waiting.bytes as i64);
+                    return Some(taken);
                 }
                 if waiting.closed {
                     return None;

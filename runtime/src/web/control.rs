@@ -65,7 +65,7 @@ pub enum ControlError {
 }
 
 /// Whether a rule runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleState {
     /// It sees every event that its query wants.
@@ -121,6 +121,8 @@ pub struct RuleStatus {
     pub events_per_second: f64,
     /// Nanoseconds it took for each of the latest events. The web side fills this in from the rule's counters.
     pub ns_per_event: f64,
+    /// Processor time it took in each of the last seconds, in seconds: 1 is one core. The web side fills this in too.
+    pub cpu: f64,
     /// Bytes of memory.
     pub memory: u64,
     /// Keys with state.
@@ -148,8 +150,12 @@ pub trait Control: Send + Sync + 'static {
     /// Pauses a rule (`true`) or lets it go on (`false`), and tells the position from which that holds.
     fn pause(&self, name: String, pause: bool) -> BoxFuture<'_, Result<u64, ControlError>>;
 
-    /// All rules in the order of their names. Called every second while somebody looks: it only reads.
-    fn rules(&self) -> Vec<RuleStatus>;
+    /// The names of all rules, in no order, and whether each runs. Called every second while somebody looks, and there may
+    /// be thousands: it only reads, and as little as it can.
+    fn names(&self) -> Vec<(String, RuleState)>;
+
+    /// One rule.
+    fn rule(&self, name: &str) -> Option<RuleStatus>;
 
     /// What a module says about itself, as JSON. Nothing of it runs.
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>>;

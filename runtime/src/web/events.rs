@@ -1,5 +1,6 @@
 //! `POST /api/v1/events`: events over HTTP, all of them or none.
 
+use crate::clock;
 use crate::ingest::Refused;
 use crate::web::answer::{self, Failure};
 use crate::web::{App, body};
@@ -32,6 +33,7 @@ pub async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let bytes = body::read(&headers, body, BODY, app.limits.body).await;
     let bytes = bytes.inspect_err(|_| super::count_refusal(&app.http, "body"))?;
     app.http.bytes.add(bytes.len() as u64);
+    let began = clock::start();
     let mut events = BatchBuilder::new();
     form.decode(&mut events, &bytes).inspect_err(|_| super::count_refusal(&app.http, "malformed"))?;
     drop(bytes);
@@ -43,6 +45,7 @@ pub async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     let appended = tokio::time::timeout(WAIT, app.ingest.append(&app.http, events)).await;
     let acked = appended.map_err(|_| Refused::Overloaded { bytes })??;
     let done = acked.await.map_err(|_| Refused::Stopping)??;
+    app.http.latency.note(began.elapsed(), 1);
     Ok(answer::json(&Receipt { accepted, level: app.level, position: Some(done.position) }))
 }
 

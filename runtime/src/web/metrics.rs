@@ -1,144 +1,110 @@
-//! `GET /metrics`: all counters as OpenMetrics text, read when somebody asks.
+//! `GET /metrics`: all counters as text for Prometheus and its kin, read when somebody asks.
 //!
 //! No series is named by what a sender wrote: inputs and outputs come from the configuration, reasons from the code. Rules
-//! are the operator's, and still there may be thousands; beyond [`RULES`] the rest is shown as one.
+//! are the operator's, and still there may be thousands: the [`RULES`] that have taken most time have series of their own,
+//! and all of them together have totals, in which those that were removed stay. So totals never fall, and what the others
+//! did is the total less those that are shown.
 
-use crate::telemetry::{ByReason, Counter, Gauge, InputStats, OutputStats, RuleStats, ShardStats, Telemetry};
-use crate::web::App;
-use crate::web::answer::Failure;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet, text,
+mod text;
+
+use crate::clock;
+use crate::telemetry::{
+    ByReason, Counter, Gauge, InputStats, OutputStats, Process, RuleStats, ShardStats, Telemetry,
 };
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use crate::web::App;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
+use text::{Form, Labels, Page};
+use tidegate_event::State as Code;
 
 /// Rules that have series of their own.
-const RULES: usize = 150;
-
-/// The name under which all further rules appear.
-const OTHER_RULES: &str = "(others)";
+const RULES: usize = 100;
 
 /// `GET /metrics`
-pub async fn scrape(State(app): State<App>) -> Result<Response, Failure> {
-    let mut text = String::new();
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape(app.telemetry.clone())));
-    text::encode(&mut text, &registry)
-        .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+pub async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = Form::accepted(accept);
+    let mut page = Page::new(form);
+    page.inputs(&app.telemetry.inputs());
+    page.outputs(&app.telemetry.outputs());
+    page.rules(&app.telemetry, clock::now().0);
+    page.shards(&app.telemetry);
+    page.node(&app.telemetry);
+    let (used, room) = app.ingest.in_flight();
+    for (name, help, value) in [
+        (
+            "tidegate_door_waiting",
+            "Batches, questions and reports that wait for the sequencer.",
+            app.ingest.waiting(),
+        ),
+        ("tidegate_in_flight_bytes", "Events on their way through the node.", used),
+        ("tidegate_in_flight_limit_bytes", "How many there may be.", room),
+    ] {
+        page.gauges(name, help, [(Labels::new(), value)]);
+    }
+    let version = vec![("version", Cow::from(app.version.as_str()))];
+    page.gauges("tidegate_build_info", "What runs here; always 1.", [(version, 1)]);
+    page.process(&Process::look());
+    ([(header::CONTENT_TYPE, form.media_type())], page.finish()).into_response()
 }
-
-#[derive(Debug)]
-struct Scrape(Arc<Telemetry>);
-
-type Labels = Vec<(&'static str, String)>;
 
 /// A name, what it means, and where it is found.
 type Family<S, V> = (&'static str, &'static str, fn(&S) -> &V);
 
-impl Collector for Scrape {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
-        page.inputs(&self.0.inputs())?;
-        page.outputs(&self.0.outputs())?;
-        page.rules(&self.0.rules())?;
-        page.shards(&self.0.shards())?;
-        page.node(&self.0)
-    }
-}
-
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn counters<V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (Labels, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in series {
-            // An empty set of labels would be written as `{}`.
-            if labels.is_empty() {
-                family.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
-            } else {
-                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
-            }
+impl Page {
+    fn inputs(&mut self, inputs: &BTreeMap<String, Arc<InputStats>>) {
+        fn labels(input: &InputStats) -> Labels<'_> {
+            vec![("input", Cow::from(&input.name)), ("kind", input.kind.into())]
         }
-        Ok(())
-    }
-
-    fn gauges<V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (Labels, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in series {
-            if labels.is_empty() {
-                family.encode_gauge(&value)?;
-            } else {
-                family.encode_family(&labels)?.encode_gauge(&value)?;
-            }
+        let counters: [Family<InputStats, Counter>; 4] = [
+            ("tidegate_input_events_accepted", "Events that are in the log.", |input| &input.accepted),
+            (
+                "tidegate_input_events_received",
+                "Events that arrived: accepted, rejected and shed ones.",
+                |input| &input.received,
+            ),
+            ("tidegate_input_bytes", "Bytes read.", |input| &input.bytes),
+            ("tidegate_input_events_sent", "Events sent to subscribers.", |input| &input.sent),
+        ];
+        for (name, help, of) in counters {
+            self.counters(name, help, inputs.values().map(|input| (labels(input), of(input).get())));
         }
-        Ok(())
-    }
-
-    fn inputs(&mut self, inputs: &BTreeMap<String, Arc<InputStats>>) -> fmt::Result {
-        let labels = |input: &InputStats| vec![("input", input.name.clone()), ("kind", input.kind.into())];
-        let plain =
-            |read: fn(&InputStats) -> u64| inputs.values().map(move |input| (labels(input), read(input)));
-        let reasons = |of: fn(&InputStats) -> &ByReason| {
-            inputs.values().flat_map(move |input| {
-                of(input).all().into_iter().map(move |(reason, count)| {
+        let reasons: [Family<InputStats, ByReason>; 3] = [
+            ("tidegate_input_events_rejected", "Events refused for what they are.", |input| &input.rejected),
+            ("tidegate_input_events_shed", "Events refused or dropped for lack of room.", |input| {
+                &input.shed
+            }),
+            ("tidegate_input_connections_closed", "Connections that the node closed.", |input| &input.closed),
+        ];
+        for (name, help, of) in reasons {
+            let series = inputs.values().flat_map(|input| {
+                of(input).all().into_iter().map(|(reason, count)| {
                     let mut labels = labels(input);
                     labels.push(("reason", reason.into()));
                     (labels, count)
                 })
-            })
-        };
-        self.counters(
-            "tidegate_input_events_received",
-            "Events that arrived: accepted, rejected and shed ones.",
-            plain(|input| input.received.get()),
-        )?;
-        self.counters(
-            "tidegate_input_events_accepted",
-            "Events that are in the log.",
-            plain(|input| input.accepted.get()),
-        )?;
-        self.counters(
-            "tidegate_input_events_rejected",
-            "Events refused for what they are.",
-            reasons(|input| &input.rejected),
-        )?;
-        self.counters(
-            "tidegate_input_events_shed",
-            "Events refused or dropped for lack of room.",
-            reasons(|input| &input.shed),
-        )?;
-        self.counters("tidegate_input_bytes", "Bytes read.", plain(|input| input.bytes.get()))?;
-        self.counters(
-            "tidegate_input_connections_closed",
-            "Connections that the node closed.",
-            reasons(|input| &input.closed),
-        )?;
+            });
+            self.counters(name, help, series);
+        }
         let open = inputs.values().map(|input| (labels(input), input.connections.get()));
-        self.gauges("tidegate_input_connections", "Connections open.", open)
+        self.gauges("tidegate_input_connections", "Connections open.", open);
+        let times = inputs.values().map(|input| (labels(input), input.latency.read()));
+        self.times(
+            "tidegate_input_message_seconds",
+            "From decoding a message to having answered it; over UDP, to having handed it on.",
+            14..=34,
+            times.filter(|(_, times)| times.count() > 0),
+        );
     }
 
-    fn outputs(&mut self, outputs: &BTreeMap<String, Arc<OutputStats>>) -> fmt::Result {
-        let labels =
-            |output: &OutputStats| vec![("output", output.name.clone()), ("kind", output.kind.into())];
+    fn outputs(&mut self, outputs: &BTreeMap<String, Arc<OutputStats>>) {
+        fn labels(output: &OutputStats) -> Labels<'_> {
+            vec![("output", Cow::from(&output.name)), ("kind", output.kind.into())]
+        }
         let counters: [Family<OutputStats, Counter>; 5] = [
             ("tidegate_output_events_taken", "Events that rules handed over.", |output| &output.taken),
             ("tidegate_output_events_delivered", "Events that the other side has.", |output| {
@@ -153,93 +119,135 @@ impl Page<'_> {
             ("tidegate_output_retries", "Attempts that are repeated.", |output| &output.retries),
         ];
         for (name, help, of) in counters {
-            self.counters(name, help, outputs.values().map(|output| (labels(output), of(output).get())))?;
+            self.counters(name, help, outputs.values().map(|output| (labels(output), of(output).get())));
         }
-        let waiting = outputs.values().map(|output| (labels(output), output.queued.get()));
-        self.gauges("tidegate_output_queued", "Events that wait.", waiting)?;
-        let health = outputs.values().map(|output| (labels(output), output.healthy.get()));
-        self.gauges(
-            "tidegate_output_healthy",
-            "Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.",
-            health,
-        )
+        let gauges: [Family<OutputStats, Gauge>; 5] = [
+            ("tidegate_output_queued", "Events that wait or are being sent.", |output| &output.queued),
+            ("tidegate_output_queue_capacity", "Events that may wait; 0 where none ever does.", |output| {
+                &output.capacity
+            }),
+            ("tidegate_output_queue_bytes", "Bytes that wait.", |output| &output.queued_bytes),
+            ("tidegate_output_queue_capacity_bytes", "Bytes that may wait.", |output| &output.capacity_bytes),
+            (
+                "tidegate_output_healthy",
+                "Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.",
+                |output| &output.healthy,
+            ),
+        ];
+        for (name, help, of) in gauges {
+            self.gauges(name, help, outputs.values().map(|output| (labels(output), of(output).get())));
+        }
     }
 
-    fn rules(&mut self, rules: &BTreeMap<String, Arc<RuleStats>>) -> fmt::Result {
-        let sum = |of: &dyn Fn(&RuleStats) -> f64| {
-            let mut series = Vec::new();
-            for (n, (name, rule)) in rules.iter().enumerate() {
-                if n < RULES {
-                    series.push((vec![("rule", name.clone())], of(rule)));
-                } else if n == RULES {
-                    series.push((vec![("rule", OTHER_RULES.to_owned())], of(rule)));
-                } else if let Some((_, rest)) = series.last_mut() {
-                    *rest += of(rule);
-                }
-            }
-            series
-        };
-        let counters: [Family<RuleStats, Counter>; 6] = [
-            ("tidegate_rule_events", "Events that the rule's query wanted.", |rule| &rule.events),
-            ("tidegate_rule_calls", "Calls of the rule.", |rule| &rule.calls),
-            ("tidegate_rule_emitted", "Events that the rule put back into the stream.", |rule| &rule.emitted),
-            ("tidegate_rule_forwarded", "Events that the rule handed to outputs.", |rule| &rule.forwarded),
-            ("tidegate_rule_logged", "Lines that the rule logged.", |rule| &rule.logged),
-            ("tidegate_rule_faults", "Times that the rule misbehaved.", |rule| &rule.faults),
+    fn rules(&mut self, telemetry: &Telemetry, now: i64) {
+        let all = telemetry.rules();
+        let removed = telemetry.removed_rules();
+        let quarantined = all.iter().filter(|rule| rule.is_quarantined(now)).count();
+        let none = Labels::new;
+        self.gauges("tidegate_rules", "Rules that are deployed.", [(none(), all.len())]);
+        self.gauges(
+            "tidegate_rules_quarantined",
+            "Of these, left alone after faults.",
+            [(none(), quarantined)],
+        );
+        let shown = busiest(&all);
+        let labels = |rule: &Arc<RuleStats>| vec![("rule", Cow::Owned(rule.name.to_string()))];
+        let counters: [Family<RuleStats, Counter>; 7] = [
+            ("events", "Events that the query wanted.", |rule| &rule.events),
+            ("calls", "Calls.", |rule| &rule.calls),
+            ("emitted", "Events put back into the stream.", |rule| &rule.emitted),
+            ("forwarded", "Events handed to outputs.", |rule| &rule.forwarded),
+            ("logged", "Lines logged.", |rule| &rule.logged),
+            ("faults", "Times that a call misbehaved.", |rule| &rule.faults),
+            ("quarantines", "Times that a shard left it alone after faults.", |rule| &rule.quarantines),
         ];
         for (name, help, of) in counters {
-            self.counters(name, help, sum(&|rule| of(rule).get() as f64))?;
+            let total = all.iter().map(|rule| of(rule).get()).sum::<u64>() + of(removed).get();
+            let (sum, one) = (format!("tidegate_rules_{name}"), format!("tidegate_rule_{name}"));
+            self.counters(&sum, &format!("All rules: {help}"), [(none(), total)]);
+            self.counters(&one, help, shown.iter().map(|rule| (labels(rule), of(rule).get())));
         }
-        self.counters(
-            "tidegate_rule_seconds",
-            "Seconds spent in the rule.",
-            sum(&|rule| rule.nanos.get() as f64 / 1e9),
-        )?;
-        self.counters(
-            "tidegate_rule_effects_cut",
-            "Effects that were cut off.",
-            sum(&|rule| rule.cut.total() as f64),
-        )?;
-        self.gauges("tidegate_rule_keys", "Keys that have state.", sum(&|rule| rule.keys.get() as f64))?;
-        self.gauges(
-            "tidegate_rule_memory_bytes",
-            "Memory of the rule.",
-            sum(&|rule| rule.memory.get() as f64),
-        )
+        let seconds = |rule: &RuleStats| rule.nanos.get() as f64 / 1e9;
+        let total = all.iter().map(|rule| seconds(rule)).sum::<f64>() + seconds(removed);
+        self.counters("tidegate_rules_seconds", "All rules: seconds spent in calls.", [(none(), total)]);
+        let each = shown.iter().map(|rule| (labels(rule), seconds(rule)));
+        self.counters("tidegate_rule_seconds", "Seconds spent in calls.", each);
+        let cut = shown.iter().flat_map(|rule| {
+            rule.cut.all().into_iter().map(|(reason, count)| {
+                let mut labels = labels(rule);
+                labels.push(("reason", reason.into()));
+                (labels, count)
+            })
+        });
+        let help = "Effects and events that were cut off, for want of room among the keys too.";
+        self.counters("tidegate_rule_effects_cut", help, cut);
+        let gauges: [Family<RuleStats, Gauge>; 2] = [
+            ("keys", "Keys that have state.", |rule| &rule.keys),
+            ("memory_bytes", "Memory.", |rule| &rule.memory),
+        ];
+        for (name, help, of) in gauges {
+            let total: i64 = all.iter().map(|rule| of(rule).get()).sum();
+            let (sum, one) = (format!("tidegate_rules_{name}"), format!("tidegate_rule_{name}"));
+            self.gauges(&sum, &format!("All rules: {help}"), [(none(), total)]);
+            self.gauges(&one, help, shown.iter().map(|rule| (labels(rule), of(rule).get())));
+        }
+        let held = shown.iter().map(|rule| (labels(rule), u8::from(rule.is_quarantined(now))));
+        self.gauges("tidegate_rule_quarantined", "Whether it is left alone after faults.", held);
     }
 
-    fn shards(&mut self, shards: &BTreeMap<usize, Arc<ShardStats>>) -> fmt::Result {
-        let labels = |shard: &usize| vec![("shard", shard.to_string())];
-        let each =
-            |of: fn(&ShardStats) -> f64| shards.iter().map(move |(shard, stats)| (labels(shard), of(stats)));
-        self.counters(
-            "tidegate_shard_events",
-            "Events of its own.",
-            each(|shard| shard.events.get() as f64),
-        )?;
-        self.counters(
-            "tidegate_shard_batches",
-            "Batches stepped.",
-            each(|shard| shard.batches.get() as f64),
-        )?;
-        self.counters(
-            "tidegate_shard_seconds",
-            "Seconds spent stepping.",
-            each(|shard| shard.nanos.get() as f64 / 1e9),
-        )?;
+    fn shards(&mut self, telemetry: &Telemetry) {
+        let shards = telemetry.shards();
+        fn label(shard: &usize) -> Labels<'static> {
+            vec![("shard", shard.to_string().into())]
+        }
+        let counters: [Family<ShardStats, Counter>; 3] = [
+            ("tidegate_shard_events", "Events of its own.", |shard| &shard.events),
+            ("tidegate_shard_batches", "Batches stepped.", |shard| &shard.batches),
+            ("tidegate_shard_rule_faults", "Times that rules misbehaved in it.", |shard| &shard.faults),
+        ];
+        for (name, help, of) in counters {
+            self.counters(name, help, shards.iter().map(|(number, shard)| (label(number), of(shard).get())));
+        }
+        let refused = shards.iter().map(|(number, shard)| (label(number), shard.refused.get()));
+        let help = "Events of streams that found no room in its index.";
+        self.counters("tidegate_shard_index_refused", help, refused);
+        let seconds = shards.iter().map(|(number, shard)| (label(number), shard.nanos.get() as f64 / 1e9));
+        self.counters("tidegate_shard_seconds", "Seconds spent stepping.", seconds);
         let gauges: [Family<ShardStats, Gauge>; 3] = [
             ("tidegate_shard_streams", "Streams in its index.", |shard| &shard.streams),
             ("tidegate_shard_position", "The log position it has reached.", |shard| &shard.position),
-            ("tidegate_shard_queued", "Batches that wait for it.", |shard| &shard.queued),
+            ("tidegate_shard_rule_memory_bytes", "Memory of the rules that run in it.", |shard| {
+                &shard.memory
+            }),
         ];
         for (name, help, of) in gauges {
-            let series = shards.iter().map(|(shard, stats)| (labels(shard), of(stats).get()));
-            self.gauges(name, help, series)?;
+            self.gauges(name, help, shards.iter().map(|(number, shard)| (label(number), of(shard).get())));
         }
-        Ok(())
+        let waiting = shards.iter().map(|(number, shard)| (label(number), telemetry.waiting(shard)));
+        self.gauges("tidegate_shard_queued", "Batches that it has yet to step.", waiting);
+        let times = shards.iter().map(|(number, shard)| (label(number), shard.latency.read()));
+        self.times(
+            "tidegate_shard_event_seconds",
+            "What an event takes: index and rules, on average over the batch it came in.",
+            5..=20,
+            times,
+        );
+        let states = (0..6_u8).map(|code| {
+            let count: i64 = shards.values().map(|shard| shard.states[usize::from(code)].get()).sum();
+            let name = match Code::from_code(code) {
+                Code::Ok => "ok",
+                Code::Warning => "warning",
+                Code::Critical => "critical",
+                Code::Unknown => "unknown",
+                Code::Expired => "expired",
+                Code::Other => "other",
+            };
+            (vec![("state", Cow::from(name))], count)
+        });
+        self.gauges("tidegate_streams", "Streams in the index by state.", states);
     }
 
-    fn node(&mut self, telemetry: &Telemetry) -> fmt::Result {
+    fn node(&mut self, telemetry: &Telemetry) {
         let log = &telemetry.log;
         let none = Labels::new;
         for (name, help, counter) in [
@@ -254,20 +262,53 @@ impl Page<'_> {
                 &telemetry.skipped,
             ),
         ] {
-            self.counters(name, help, [(none(), counter.get())])?;
+            self.counters(name, help, [(none(), counter.get())]);
         }
-        self.counters(
-            "tidegate_log_seconds",
-            "Seconds spent writing.",
-            [(none(), log.nanos.get() as f64 / 1e9)],
-        )?;
+        let seconds = log.nanos.get() as f64 / 1e9;
+        self.counters("tidegate_log_seconds", "Seconds spent writing.", [(none(), seconds)]);
         for (name, help, gauge) in [
             ("tidegate_log_segments", "Segment files there are.", &log.segments),
             ("tidegate_log_size_bytes", "Bytes they hold.", &log.size),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
         ] {
-            self.gauges(name, help, [(none(), gauge.get())])?;
+            self.gauges(name, help, [(none(), gauge.get())]);
         }
-        Ok(())
     }
+
+    fn process(&mut self, process: &Process) {
+        fn known<V>(value: Option<V>) -> impl Iterator<Item = (Labels<'static>, V)> {
+            value.into_iter().map(|value| (Labels::new(), value))
+        }
+        let cpu = process.cpu.map(|cpu| cpu.as_secs_f64());
+        self.counters("process_cpu_seconds", "Processor time used.", known(cpu));
+        for (name, help, value) in [
+            ("process_resident_memory_bytes", "Memory in use.", process.resident),
+            (
+                "process_virtual_memory_bytes",
+                "Address space, most of it reserved only.",
+                process.virtual_size,
+            ),
+            ("process_threads", "Threads.", process.threads),
+            ("process_open_fds", "Files and sockets open.", process.open_files),
+            ("process_max_fds", "How many there may be.", process.max_files),
+        ] {
+            self.gauges(name, help, known(value));
+        }
+        let help = "When the process began, in seconds since 1970.";
+        self.gauges("process_start_time_seconds", help, known(process.began));
+    }
+}
+
+/// Those that have taken most time since the start, by name.
+fn busiest(all: &[Arc<RuleStats>]) -> Vec<Arc<RuleStats>> {
+    let mut all: Vec<_> = all.iter().map(|rule| (rule.nanos.get(), rule)).collect();
+    if all.len() > RULES {
+        all.select_nth_unstable_by(RULES, |(a, one), (b, other)| {
+            b.cmp(a).then_with(|| one.name.cmp(&other.name))
+        });
+        all.truncate(RULES);
+    }
+    let mut shown: Vec<_> = all.into_iter().map(|(_, rule)| rule.clone()).collect();
+    shown.sort_by(|one, other| one.name.cmp(&other.name));
+    shown
 }

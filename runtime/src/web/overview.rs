@@ -2,9 +2,10 @@
 //! written down once, for however many pages look at them.
 
 use crate::clock;
+use crate::telemetry::{InputStats, OutputStats, Process, ShardStats, Telemetry};
 use crate::web::answer;
-use crate::web::control::RuleStatus;
-use crate::web::rates::Rates;
+use crate::web::ranking::{self, Order, Wanted};
+use crate::web::rates::{InputRate, Rate, Rates};
 use crate::web::{App, Shared};
 use axum::extract::State;
 use axum::response::Response;
@@ -27,8 +28,38 @@ struct Overview<'a> {
     index_size: u64,
     states: States,
     position: u64,
+    door: Door,
+    process: Resources,
+    shards: Vec<Shard>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+}
+
+/// What waits before the shards.
+#[derive(Debug, Serialize)]
+struct Door {
+    waiting: usize,
+    in_flight: usize,
+    in_flight_limit: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Resources {
+    memory: Option<u64>,
+    cpu: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Shard {
+    number: usize,
+    events_per_second: f64,
+    ns_per_event: Option<f64>,
+    busy: f64,
+    queued: u64,
+    streams: u64,
+    refused: u64,
+    rule_memory: u64,
+    rule_faults: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -50,7 +81,17 @@ struct Input {
     accepted: u64,
     rejected: u64,
     shed: u64,
+    connections: u64,
     per_second: f64,
+    messages_per_second: f64,
+    bytes_per_second: f64,
+    latency_ms: Option<Latency>,
+}
+
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p99: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,11 +100,17 @@ struct Output {
     kind: &'static str,
     status: &'static str,
     queued: u64,
+    capacity: u64,
+    queued_bytes: u64,
+    per_second: f64,
     delivered: u64,
     dropped: u64,
     failed: u64,
     last_error: Option<String>,
 }
+
+/// The rules that a page is shown each second.
+const SHOWN: Wanted = Wanted { order: Order::Activity, limit: 100, after: None, find: None };
 
 /// What is known once a second.
 #[derive(Debug)]
@@ -94,7 +141,8 @@ impl Pulse {
         self.rules.subscribe()
     }
 
-    fn rates<T>(&self, look: impl FnOnce(&mut Rates) -> T) -> T {
+    /// Looks at the rates.
+    pub fn rates<T>(&self, look: impl FnOnce(&mut Rates) -> T) -> T {
         look(&mut self.rates.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }
@@ -111,39 +159,19 @@ pub async fn beat(app: App) {
         }
         let seconds = last.elapsed().as_secs_f64().max(0.001);
         last = clock::start();
-        app.pulse.rates(|rates| rates.look(&app.telemetry, seconds));
+        let process = Process::glance();
+        app.pulse.rates(|rates| rates.look(&app.telemetry, &process, seconds));
         if app.pulse.overview.receiver_count() > 0 {
             app.pulse.overview.send_replace(written(&overview(&app)));
         }
         if app.pulse.rules.receiver_count() > 0 {
-            app.pulse.rules.send_replace(written(&Rules { rules: rules(&app) }));
+            app.pulse.rules.send_replace(written(&ranking::rank(&app, &SHOWN)));
         }
     }
 }
 
 fn written(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
-}
-
-/// The list of rules as JSON.
-#[derive(Debug, Serialize)]
-pub struct Rules {
-    /// All of them, by name.
-    pub rules: Vec<RuleStatus>,
-}
-
-/// All rules, with how fast they work.
-pub fn rules(app: &Shared) -> Vec<RuleStatus> {
-    let mut rules = app.control.rules();
-    app.pulse.rates(|rates| {
-        for rule in &mut rules {
-            if let Some(rate) = rates.rules.get(&rule.name) {
-                rule.events_per_second = rounded(rate.events.per_second());
-                rule.ns_per_event = rounded(rate.ns_per_event().unwrap_or(rule.ns_per_event));
-            }
-        }
-    });
-    rules
 }
 
 /// `GET /api/v1/overview`
@@ -154,7 +182,8 @@ pub async fn show(State(app): State<App>) -> Response {
 fn overview(app: &Shared) -> Overview<'_> {
     let telemetry = &app.telemetry;
     let (mut states, mut index_size, mut position) = (States::default(), 0, None);
-    for shard in telemetry.shards().values() {
+    let shards = telemetry.shards();
+    for shard in shards.values() {
         index_size += natural(shard.streams.get());
         // A search at this position would find everything before it: the slowest shard decides.
         let reached = natural(shard.position.get());
@@ -170,20 +199,64 @@ fn overview(app: &Shared) -> Overview<'_> {
             } += natural(gauge.get());
         }
     }
-    let (events_per_second, inputs) = app.pulse.rates(|rates| {
-        let inputs = telemetry.inputs().into_iter().map(|(name, stats)| Input {
-            per_second: rounded(rates.inputs.get(&name).map_or(0.0, |rate| rate.per_second())),
-            name,
-            kind: stats.kind,
-            address: stats.address.clone(),
-            received: stats.received.get(),
-            accepted: stats.accepted.get(),
-            rejected: stats.rejected.total(),
-            shed: stats.shed.total(),
-        });
-        (rounded(rates.events.per_second()), inputs.collect())
-    });
-    let outputs = telemetry.outputs().into_iter().map(|(name, stats)| Output {
+    let (used, limit) = app.ingest.in_flight();
+    app.pulse.rates(|rates| Overview {
+        version: &app.version,
+        uptime_s: app.started.elapsed().as_secs(),
+        now: iso(clock::now()),
+        events_total: telemetry.events.get(),
+        events_per_second: rounded(rates.events.per_second()),
+        index_size,
+        states,
+        position: position.unwrap_or(0),
+        door: Door { waiting: app.ingest.waiting(), in_flight: used, in_flight_limit: limit },
+        process: Resources {
+            memory: Process::glance().resident,
+            cpu: (rates.cpu.per_second() / 1e6).round() / 1e3,
+        },
+        shards: shards.iter().map(|(number, stats)| shard(telemetry, rates, *number, stats)).collect(),
+        inputs: telemetry.inputs().into_iter().map(|(name, stats)| input(rates, name, &stats)).collect(),
+        outputs: telemetry.outputs().into_iter().map(|(name, stats)| output(rates, name, &stats)).collect(),
+    })
+}
+
+fn shard(telemetry: &Telemetry, rates: &Rates, number: usize, stats: &ShardStats) -> Shard {
+    let rate = rates.shards.get(&number).copied().unwrap_or_default();
+    Shard {
+        number,
+        events_per_second: rounded(rate.events.per_second()),
+        ns_per_event: rate.ns_per_event().map(rounded),
+        busy: (rate.nanos.per_second() / 1e6).round() / 1e3,
+        queued: telemetry.waiting(stats),
+        streams: natural(stats.streams.get()),
+        refused: natural(stats.refused.get()),
+        rule_memory: natural(stats.memory.get()),
+        rule_faults: stats.faults.get(),
+    }
+}
+
+fn input(rates: &Rates, name: String, stats: &InputStats) -> Input {
+    let rate = rates.inputs.get(&name);
+    let per_second = |of: fn(&InputRate) -> &Rate| rounded(rate.map_or(0.0, |rate| of(rate).per_second()));
+    Input {
+        name,
+        kind: stats.kind,
+        address: stats.address.clone(),
+        received: stats.received.get(),
+        accepted: stats.accepted.get(),
+        rejected: stats.rejected.total(),
+        shed: stats.shed.total(),
+        connections: natural(stats.connections.get()),
+        per_second: per_second(|rate| &rate.events),
+        messages_per_second: per_second(|rate| &rate.messages),
+        bytes_per_second: per_second(|rate| &rate.bytes),
+        latency_ms: rate.and_then(InputRate::latency).map(|(p50, p99)| Latency { p50, p99 }),
+    }
+}
+
+fn output(rates: &Rates, name: String, stats: &OutputStats) -> Output {
+    Output {
+        per_second: rounded(rates.outputs.get(&name).map_or(0.0, Rate::per_second)),
         name,
         kind: stats.kind,
         status: match stats.healthy.get() {
@@ -192,22 +265,12 @@ fn overview(app: &Shared) -> Overview<'_> {
             _ => "idle",
         },
         queued: natural(stats.queued.get()),
+        capacity: natural(stats.capacity.get()),
+        queued_bytes: natural(stats.queued_bytes.get()),
         delivered: stats.delivered.get(),
         dropped: stats.dropped.get(),
         failed: stats.failed.get(),
         last_error: stats.last_error.lock().map_or(None, |error| error.clone()),
-    });
-    Overview {
-        version: &app.version,
-        uptime_s: app.started.elapsed().as_secs(),
-        now: iso(clock::now()),
-        events_total: telemetry.events.get(),
-        events_per_second,
-        index_size,
-        states,
-        position: position.unwrap_or(0),
-        inputs,
-        outputs: outputs.collect(),
     }
 }
 
@@ -221,6 +284,7 @@ fn natural(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
 
-fn rounded(rate: f64) -> f64 {
+/// With one place behind the point.
+pub fn rounded(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }

@@ -2,8 +2,8 @@
 
 use crate::web::answer::{self, Failure};
 use crate::web::control::Deployment;
-use crate::web::overview::{Rules, rules};
 use crate::web::params::Params;
+use crate::web::ranking::{self, Order, Wanted};
 use crate::web::{App, body};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -14,15 +14,32 @@ use serde_json::json;
 /// The largest module.
 const MODULE: usize = 4 << 20;
 
+/// Rules in one answer unless asked otherwise, and at most.
+const LIST: (usize, usize) = (1_000, 10_000);
+
 /// `GET /api/v1/rules`
-pub async fn all(State(app): State<App>) -> Response {
-    answer::json(&Rules { rules: rules(&app) })
+pub async fn all(State(app): State<App>, uri: Uri) -> Result<Response, Failure> {
+    let mut params = Params::of(&uri)?;
+    let wanted = Wanted {
+        order: match params.take("sort")?.as_deref() {
+            None | Some("name") => Order::Name,
+            Some("activity") => Order::Activity,
+            Some(other) => {
+                let message = format!("parameter `sort`: `name` or `activity` was expected, found `{other}`");
+                return Err(Failure::bad(message));
+            }
+        },
+        limit: params.number("limit", LIST.0, LIST.1)?,
+        after: params.take("after")?,
+        find: params.take("find")?,
+    };
+    params.finish("`sort`, `limit`, `after` and `find`")?;
+    Ok(answer::json(&ranking::rank(&app, &wanted)))
 }
 
 /// `GET /api/v1/rules/{name}`
 pub async fn one(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Failure> {
-    let found = rules(&app).into_iter().find(|rule| rule.name == name);
-    found.map(|rule| answer::json(&rule)).ok_or_else(|| {
+    ranking::one(&app, &name).map(|rule| answer::json(&rule)).ok_or_else(|| {
         Failure::new(StatusCode::NOT_FOUND, format!("there is no rule `{name}`: see /api/v1/rules"))
     })
 }

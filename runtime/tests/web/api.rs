@@ -1,6 +1,6 @@
 //! The HTTP port, route by route.
 
-use crate::fake::Node;
+use crate::fake::{Frames, Node};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::SeqCst;
@@ -167,18 +167,30 @@ async fn the_overview_shows_every_counter_once() {
     shard.states[0].set(1);
     let output = node.telemetry.add_output("board", "live");
     output.delivered.add(5);
+    output.capacity.set(100);
+    output.queued_bytes.set(7);
+    shard.memory.set(65_536);
+    shard.faults.add(1);
+    shard.refused.set(3);
+    node.telemetry.position.set(14);
     output.healthy.set(0);
     *output.last_error.lock().unwrap() = Some("refused".into());
     node.post_events(JSON, r#"[{"service":"a"},{"service":"b"}]"#).await;
     let mut seen = json(node.get("/api/v1/overview").await).await;
     assert!(seen["now"].as_str().is_some_and(|now| now.ends_with('Z') && now.len() == 24), "{seen}");
     let fields = seen.as_object_mut().unwrap();
-    for volatile in ["now", "uptime_s", "events_per_second"] {
+    for volatile in ["now", "uptime_s", "events_per_second", "process"] {
         assert!(fields.remove(volatile).is_some(), "{volatile}");
     }
+    // Room is given back after the answer, a moment later or earlier.
+    let door = fields.remove("door").unwrap();
+    assert_eq!((&door["waiting"], &door["in_flight_limit"]), (&json!(0), &json!(crate::fake::ROOM)));
     let mut inputs = fields.remove("inputs").unwrap();
     for input in inputs.as_array_mut().unwrap() {
-        assert!(input.as_object_mut().unwrap().remove("per_second").is_some());
+        for volatile in ["per_second", "messages_per_second", "bytes_per_second", "latency_ms", "connections"]
+        {
+            assert!(input.as_object_mut().unwrap().remove(volatile).is_some(), "{volatile}");
+        }
     }
     let input = |name: &str, address: std::net::SocketAddr, received: u64| {
         json!({ "name": name, "kind": name, "address": address.to_string(), "received": received,
@@ -188,8 +200,11 @@ async fn the_overview_shows_every_counter_once() {
     let expected = json!({
         "version": "0.1.0", "events_total": 2, "index_size": 7, "position": 12,
         "states": { "ok": 4, "warning": 0, "critical": 2, "unknown": 0, "expired": 0, "other": 1 },
-        "outputs": [{ "name": "board", "kind": "live", "status": "failing", "queued": 0, "delivered": 5,
-                      "dropped": 0, "failed": 0, "last_error": "refused" }],
+        "shards": [{ "number": 0, "events_per_second": 0.0, "ns_per_event": null, "busy": 0.0, "queued": 2,
+                     "streams": 7, "refused": 3, "rule_memory": 65_536, "rule_faults": 1 }],
+        "outputs": [{ "name": "board", "kind": "live", "status": "failing", "queued": 0, "capacity": 100,
+                      "queued_bytes": 7, "per_second": 0.0, "delivered": 5, "dropped": 0, "failed": 0,
+                      "last_error": "refused" }],
     });
     assert_eq!(seen, expected);
 }
@@ -199,11 +214,57 @@ async fn rules_are_listed_and_shown() {
     let node = Node::start().await;
     let all = json(node.get("/api/v1/rules").await).await;
     let one = json(node.get("/api/v1/rules/slow").await).await;
-    assert_eq!(all, json!({ "rules": [one] }));
+    let counts =
+        json!({ "rules": [one], "total": 1, "found": 1, "quarantined": 0, "paused": 0, "next": null });
+    assert_eq!(all, counts);
     assert_eq!(one["status"], "running");
     assert_eq!(one["quarantined_until"], Value::Null);
     assert_eq!(one["last_fault"]["kind"], "trap");
     refused(node.get("/api/v1/rules/none").await, 404).await;
+}
+
+#[tokio::test]
+async fn thousands_of_rules_come_in_pages_or_the_busiest_alone() {
+    let node = Node::start().await;
+    node.more.store(2_500, SeqCst);
+    let names = |answer: &Value| -> Vec<String> {
+        let rules = answer["rules"].as_array().unwrap();
+        rules.iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (mut all, mut after, mut sizes) = (Vec::new(), String::new(), Vec::new());
+    loop {
+        let page = json(node.get(&format!("/api/v1/rules?after={after}")).await).await;
+        assert_eq!(page["total"], 2_501);
+        sizes.push(names(&page).len());
+        all.extend(names(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.to_owned();
+    }
+    assert_eq!((sizes, all.is_sorted()), (vec![1_000, 1_000, 501], true));
+    assert_eq!(all.last().unwrap(), "slow");
+
+    let found = json(node.get("/api/v1/rules?find=E-0249&limit=5").await).await;
+    assert_eq!(names(&found), ["more-02490", "more-02491", "more-02492", "more-02493", "more-02494"]);
+    assert_eq!(
+        (&found["total"], &found["found"], &found["next"]),
+        (&json!(2_501), &json!(10), &json!("more-02494"))
+    );
+
+    let busy = node.telemetry.rule("more-01234");
+    let mut frames = Frames::of(node.get("/api/v1/stream").await);
+    loop {
+        busy.events.add(1_000);
+        busy.nanos.add(500_000_000);
+        let rules = frames.named("rules").await;
+        assert_eq!((names(&rules).len(), &rules["total"]), (100, &json!(2_501)));
+        if names(&rules)[0] == "more-01234" && rules["rules"][0]["cpu"].as_f64() > Some(0.1) {
+            break;
+        }
+    }
+    let top = json(node.get("/api/v1/rules?sort=activity&limit=1").await).await;
+    assert_eq!((names(&top), &top["next"]), (vec!["more-01234".to_owned()], &Value::Null));
+    refused(node.get("/api/v1/rules?sort=size").await, 400).await;
+    refused(node.get("/api/v1/rules?limit=0").await, 400).await;
 }
 
 #[tokio::test]
@@ -303,43 +364,84 @@ async fn health_is_alive_and_ready_names_what_is_missing() {
 }
 
 #[tokio::test]
-async fn metrics_are_open_metrics_and_stay_bounded() {
+async fn metrics_have_help_and_type_and_stay_bounded() {
     let node = Node::start().await;
     node.post_events(JSON, r#"{"service":"a"}"#).await;
     node.post_events(JSON, "nonsense").await;
-    node.telemetry.rule("quoted \"name\"\nin two lines \\").events.add(3);
+    let odd = node.telemetry.rule("quoted \"name\"\nin two lines \\");
+    odd.events.add(3);
+    odd.nanos.add(9_000_000_000);
     for n in 0..400 {
-        node.telemetry.rule(&format!("rule-{n:03}")).nanos.add(1_000_000_000);
+        let rule = node.telemetry.rule(&format!("rule-{n:03}"));
+        rule.nanos.add(1_000_000_000 + n);
+        rule.events.add(1);
+        rule.cut.add("key_cap", 1);
     }
+    node.telemetry.remove_rule("rule-399");
     node.telemetry.shard(0).streams.set(9);
+    node.telemetry.shard(0).position.set(4);
+    node.telemetry.position.set(6);
     let response = node.get("/metrics").await;
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
-    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
     let text = response.text().await.unwrap();
-    assert!(text.ends_with("# EOF\n"));
-    let mut series = Vec::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
+    let (mut series, mut families) = (Vec::new(), std::collections::BTreeMap::new());
+    for line in text.lines() {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = family.split_once(' ').unwrap();
+            assert!(text.contains(&format!("# HELP {name} ")), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(families.insert(name, kind).is_none(), "twice: {line}");
+        }
+        if line.starts_with('#') {
+            continue;
+        }
         let (name, value) = line.rsplit_once(' ').expect("a series has a value");
         value.parse::<f64>().unwrap_or_else(|_| panic!("a number was expected: {line}"));
         let bare = name.split('{').next().unwrap();
         assert!(bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line}");
         assert!(name.ends_with('}') || !name.contains('{'), "{line}");
+        let part = ["_bucket", "_sum", "_count"].iter().find_map(|part| bare.strip_suffix(part));
+        let known =
+            families.contains_key(bare) || part.and_then(|part| families.get(part)) == Some(&"histogram");
+        assert!(known, "no type is stated before {line}");
         assert!(!series.contains(&name), "twice: {name}");
         series.push(name);
     }
     assert!(series.len() <= 2_000, "{} series", series.len());
-    for expected in [
+    let mut expected = vec![
         r#"tidegate_input_events_received_total{input="http",kind="http"} 2"#,
         r#"tidegate_input_events_accepted_total{input="http",kind="http"} 1"#,
         r#"tidegate_input_events_rejected_total{input="http",kind="http",reason="malformed"} 1"#,
-        r#"tidegate_rule_events_total{rule="quoted \"name\"\nin two lines \\"} 3.0"#,
-        r#"tidegate_rule_seconds_total{rule="rule-000"} 1.0"#,
-        r#"tidegate_rule_seconds_total{rule="(others)"} 251.0"#,
+        r#"tidegate_input_message_seconds_count{input="http",kind="http"} 1"#,
+        r#"tidegate_rule_events_total{rule="quoted \"name\"\nin two lines \\"} 3"#,
+        r#"tidegate_rule_seconds_total{rule="rule-300"} 1.0000003"#,
+        r#"tidegate_rule_effects_cut_total{rule="rule-300",reason="key_cap"} 1"#,
+        // The one that was removed stays in the totals.
+        "tidegate_rules_events_total 403",
+        "tidegate_rules 400",
         r#"tidegate_shard_streams{shard="0"} 9"#,
+        r#"tidegate_shard_queued{shard="0"} 2"#,
+        r#"tidegate_build_info{version="0.1.0"} 1"#,
         "tidegate_subscribers 0",
-    ] {
+        "tidegate_in_flight_bytes 0",
+    ];
+    if cfg!(target_os = "linux") {
+        expected.push("# TYPE process_resident_memory_bytes gauge");
+        expected.push("# TYPE process_cpu_seconds_total counter");
+    }
+    for expected in expected {
         assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
     }
+    // Those that took most time: the odd one and the last 99.
+    assert!(text.contains(r#"rule="rule-300""#) && !text.contains(r#"rule="rule-299""#));
+
+    let ask =
+        node.ask(Method::GET, "/metrics").header("accept", "application/openmetrics-text;version=1.0.0");
+    let response = ask.send().await.unwrap();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(response.text().await.unwrap().ends_with("# EOF\n"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// What differs from run to run.
-const VOLATILE: [&str; 4] = ["now", "uptime_s", "address", "position"];
+const VOLATILE: [&str; 5] = ["now", "uptime_s", "address", "position", "process"];
 
 /// The lines of a block: what comes first, headers, and what comes after the empty line.
 struct Block<'a> {

@@ -7,7 +7,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate::ingest::{Accepted, Ingest, Refused, Request, Update};
@@ -34,6 +34,8 @@ pub struct Node {
     pub telemetry: Arc<Telemetry>,
     /// What deployments were asked for.
     pub wishes: Arc<Mutex<Vec<Deployment>>>,
+    /// How many rules there are beside `slow`.
+    pub more: Arc<AtomicUsize>,
     /// The way of forwarded events to pages.
     pub live: broadcast::Sender<Arc<Delivery>>,
     /// Whether the node says that it is ready.
@@ -137,9 +139,10 @@ impl Node {
         }
         let (live, ready) = (broadcast::Sender::new(256), Arc::new(AtomicBool::new(true)));
         let wishes = Arc::new(Mutex::new(Vec::new()));
+        let more = Arc::new(AtomicUsize::new(0));
         let mut web = Web {
             ingest: Ingest::new(requests, ROOM, 0, 1),
-            control: Arc::new(FakeControl { wishes: wishes.clone() }),
+            control: Arc::new(FakeControl { wishes: wishes.clone(), more: more.clone() }),
             telemetry: telemetry.clone(),
             live: {
                 let live = live.clone();
@@ -164,7 +167,7 @@ impl Node {
         let ended = tokio::spawn(web.serve(Some(http), Some(riemann), stop.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let (http, riemann) = addresses;
-        Self { http, riemann, telemetry, wishes, live, ready, broken, hold, stop, ended, state, client }
+        Self { http, riemann, telemetry, wishes, more, live, ready, broken, hold, stop, ended, state, client }
     }
 
     /// A request to the HTTP port.
@@ -303,6 +306,7 @@ fn sequence(
 /// Deploys nothing, and remembers what it was asked.
 struct FakeControl {
     wishes: Arc<Mutex<Vec<Deployment>>>,
+    more: Arc<AtomicUsize>,
 }
 
 impl Control for FakeControl {
@@ -338,32 +342,16 @@ impl Control for FakeControl {
         async move { known(&name).map(|()| if pause { 43 } else { 44 }) }.boxed()
     }
 
-    fn rules(&self) -> Vec<RuleStatus> {
-        vec![RuleStatus {
-            name: "slow".into(),
-            generation: 2,
-            module: "b3:6f1c".into(),
-            version: "1.2.0".into(),
-            query: "service = \"http\"".into(),
-            per: "stream".into(),
-            set: BTreeMap::from([("limit_ms".into(), "250".into())]),
-            outputs: BTreeMap::from([("board".into(), "live".into())]),
-            status: RuleState::Running,
-            events: 100,
-            memory: 131_072,
-            keys: 2,
-            emitted: 1,
-            forwarded: 3,
-            faults: 1,
-            last_fault: Some(LastFault {
-                kind: "trap".into(),
-                message: "division by zero".into(),
-                during: "on_event".into(),
-                event: Some(json!({ "host": "web1" })),
-                at: "2013-04-15T18:06:58.000Z".into(),
-            }),
-            ..RuleStatus::default()
-        }]
+    fn names(&self) -> Vec<(String, RuleState)> {
+        let mut names = vec![("slow".to_owned(), RuleState::Running)];
+        names.extend((0..self.more.load(SeqCst)).map(|n| (format!("more-{n:05}"), RuleState::Running)));
+        names
+    }
+
+    fn rule(&self, name: &str) -> Option<RuleStatus> {
+        let more =
+            name.starts_with("more-").then(|| RuleStatus { name: name.into(), ..RuleStatus::default() });
+        more.or_else(|| (name == "slow").then(slow))
     }
 
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<Value, ControlError>> {
@@ -453,4 +441,33 @@ impl Frames {
 /// The services of a list of events.
 pub fn services(events: &Value) -> Vec<&str> {
     events.as_array().unwrap().iter().map(|event| event["service"].as_str().unwrap()).collect()
+}
+
+/// The rule of all examples.
+fn slow() -> RuleStatus {
+    RuleStatus {
+        name: "slow".into(),
+        generation: 2,
+        module: "b3:6f1c".into(),
+        version: "1.2.0".into(),
+        query: "service = \"http\"".into(),
+        per: "stream".into(),
+        set: BTreeMap::from([("limit_ms".into(), "250".into())]),
+        outputs: BTreeMap::from([("board".into(), "live".into())]),
+        status: RuleState::Running,
+        events: 100,
+        memory: 131_072,
+        keys: 2,
+        emitted: 1,
+        forwarded: 3,
+        faults: 1,
+        last_fault: Some(LastFault {
+            kind: "trap".into(),
+            message: "division by zero".into(),
+            during: "on_event".into(),
+            event: Some(json!({ "host": "web1" })),
+            at: "2013-04-15T18:06:58.000Z".into(),
+        }),
+        ..RuleStatus::default()
+    }
 }

@@ -74,6 +74,19 @@ export function nanoseconds(value: number | null): string {
   return `${trimmed((value / 1e6).toPrecision(3))} ms`;
 }
 
+/** Milliseconds: `84 µs`, `1.2 ms`, `3.4 s`. */
+export function milliseconds(value: number | null | undefined): string {
+  if (typeof value !== "number" || !Number.isFinite(value)) return "–";
+  return value < 999.5 ? nanoseconds(value * 1e6) : `${trimmed((value / 1e3).toPrecision(3))} s`;
+}
+
+/** A share: `0.4 %`, `38 %`, `180 %`. */
+export function percent(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const size = value * 100;
+  return `${size < 9.95 ? trimmed(size.toFixed(1)) : Math.round(size)} %`;
+}
+
 /** A length of time in seconds: `0.4 s`, `59 s`, `4 m 10 s`, `3 h 2 m`, `12 d 4 h`. */
 export function span(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";

@@ -11,9 +11,11 @@ export interface View {
   /** Services down the side instead of hosts. */
   turned: boolean;
   size: Size;
+  /** The node below the grid instead of the rules. */
+  node: boolean;
 }
 
-export const PLAIN: View = { query: "", order: "name", turned: false, size: "normal" };
+export const PLAIN: View = { query: "", order: "name", turned: false, size: "normal", node: false };
 
 /** The longest query that is taken from an address. */
 const LONGEST = 8_192;
@@ -25,6 +27,7 @@ export function written(view: View): string {
   if (view.order !== PLAIN.order) params.set("sort", view.order);
   if (view.turned) params.set("turned", "1");
   if (view.size !== PLAIN.size) params.set("size", view.size);
+  if (view.node) params.set("below", "node");
   return params.toString();
 }
 
@@ -37,6 +40,7 @@ export function read(hash: string): View {
     order: params.get("sort") === "worst" ? "worst" : "name",
     turned: params.get("turned") === "1",
     size: size === "small" || size === "large" ? size : "normal",
+    node: params.get("below") === "node",
   };
 }
 

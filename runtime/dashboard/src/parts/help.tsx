@@ -12,6 +12,7 @@ const KEYS: readonly [string[], string][] = [
   [["s"], "sort by name or worst first"],
   [["t"], "swap rows and columns"],
   [["+", "−"], "larger or smaller cells"],
+  [["o"], "rules or the node below the grid"],
   [["Space"], "hold what rules said"],
   [["d"], "light or dark"],
   [["Esc"], "close, or let go"],

@@ -2,11 +2,13 @@
 
 import { useState } from "preact/hooks";
 import type { Fault, Rule } from "../contract.ts";
-import { bytes, compact, grouped, nanoseconds, rate, span, timeOfDay } from "../logic/format.ts";
+import { seek } from "../live.ts";
+import { bytes, compact, grouped, nanoseconds, percent, rate, span, timeOfDay } from "../logic/format.ts";
 import { clean, cleanText } from "../logic/names.ts";
 import type { State } from "../logic/state.ts";
-import { rules, serverNow, tick } from "../page.ts";
+import { rules, serverNow, sought, tick } from "../page.ts";
 import { Glyph } from "./glyph.tsx";
+import { Turn } from "./turn.tsx";
 
 const LOOK: Readonly<Record<Rule["status"], State>> = {
   running: "ok",
@@ -116,6 +118,7 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
         </td>
         <td class="number">{rate(rule.events_per_second)}</td>
         <td class="number">{nanoseconds(rule.ns_per_event)}</td>
+        <td class="number">{percent(rule.cpu)}</td>
         <td class="number">{compact(rule.keys)}</td>
         <td class="number">{bytes(rule.memory)}</td>
         <td class="number">{compact(rule.forwarded)}</td>
@@ -123,7 +126,7 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
       </tr>
       {open && (
         <tr class="more-row" id={id}>
-          <td colSpan={9}>
+          <td colSpan={10}>
             <More rule={rule} />
           </td>
         </tr>
@@ -132,32 +135,51 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
   );
 }
 
-/** More rules than this are counted and not listed; those in trouble come first. */
-const MOST_RULES = 500;
+/** With more rules than this there is a field to look for one. */
+const FEW = 10;
 
-const BADNESS: Readonly<Record<string, number>> = { quarantined: 0, restarting: 1, paused: 2, running: 3 };
+function Search() {
+  return (
+    <input
+      class="find"
+      type="search"
+      placeholder="find a rule"
+      aria-label="Part of a rule's name"
+      value={sought.value}
+      maxLength={100}
+      spellcheck={false}
+      onInput={(event) => seek((event.target as HTMLInputElement).value.trim())}
+    />
+  );
+}
 
 export function Rules() {
-  const all = rules.value;
-  const listed = [...(all ?? [])]
-    .sort((a, b) => (BADNESS[a.status] ?? 0) - (BADNESS[b.status] ?? 0))
-    .slice(0, MOST_RULES);
+  const now = rules.value;
+  const listed = now?.rules ?? [];
+  const looking = sought.value !== "";
   return (
     <section class="panel rules-panel" aria-labelledby="rules-title">
       <div class="panel-head">
         <h2 id="rules-title">Rules</h2>
         <span class="counts">
-          {all === null ? "" : `${grouped(all.length)} deployed`}
-          {listed.length < (all?.length ?? 0) && `, the first ${MOST_RULES} listed`}
+          {now !== null && `${grouped(now.total)} deployed`}
+          {now !== null && now.paused > 0 && `, ${grouped(now.paused)} paused`}
+          {now !== null && now.quarantined > 0 && <em>, {grouped(now.quarantined)} in quarantine</em>}
+          {now !== null && looking && `, ${grouped(now.found)} found`}
+          {now !== null && listed.length < now.found && `, the busiest ${grouped(listed.length)} listed`}
         </span>
+        {now !== null && (looking || now.total > FEW) && <Search />}
+        <Turn />
       </div>
-      {all === null ? (
+      {now === null ? (
         <p class="quiet pad">Waiting for the list of rules…</p>
-      ) : all.length === 0 ? (
+      ) : now.total === 0 ? (
         <p class="quiet pad">
           No rule is deployed. <code>tidegate deploy rule.wasm --to board=live</code> puts one to work,
           without a restart.
         </p>
+      ) : listed.length === 0 ? (
+        <p class="quiet pad">No rule has that in its name.</p>
       ) : (
         <div class="table-box" tabIndex={0} role="region" aria-label="Table of rules">
           <table>
@@ -173,6 +195,9 @@ export function Rules() {
                 </th>
                 <th scope="col" class="number">
                   per event
+                </th>
+                <th scope="col" class="number" title="Share of one core">
+                  core
                 </th>
                 <th scope="col" class="number">
                   keys

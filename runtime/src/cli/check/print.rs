@@ -20,7 +20,7 @@ pub fn value(config: &Config) -> Result<Json, Failure> {
 }
 
 fn table(config: &Config) -> Table {
-    let Config { data, log, engine, http, websocket, inputs, outputs, .. } = config;
+    let Config { data, log, engine, http, websocket, instrumentation, inputs, outputs, .. } = config;
     let mut root = section([("data", data.display().to_string().into())]);
     root.insert(
         "log".into(),
@@ -50,6 +50,11 @@ fn table(config: &Config) -> Table {
     root.insert(
         "websocket".into(),
         section([("enabled", websocket.enabled.into()), ("address", websocket.address.to_string().into())])
+            .into(),
+    );
+    root.insert(
+        "instrumentation".into(),
+        section([("enabled", instrumentation.enabled.into()), ("interval", time(instrumentation.interval))])
             .into(),
     );
     let named = inputs.iter().map(|one| (one.name.clone(), input(&one.kind).into()));

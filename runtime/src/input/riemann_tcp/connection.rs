@@ -7,7 +7,7 @@ use crate::ingest::{Ingest, Refused};
 use crate::input::frames::{Cut, Frames};
 use crate::telemetry::InputStats;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_engine::codec::{self, Limits};
 use tidegate_engine::query::Matcher;
 use tidegate_event::BatchBuilder;
@@ -68,7 +68,7 @@ impl Connection {
         // Answers are small and awaited: none should wait for the next.
         let _ = stream.set_nodelay(true);
         let (mut from, mut to) = stream.into_split();
-        let (replies, writer) = replies::replies(self.settings.unread);
+        let (replies, writer) = replies::replies(self.settings.unread, self.stats.clone());
         let mut writing = std::pin::pin!(async move { (writer.run(&mut to).await, to) });
         let reading = self.read(&mut from, replies);
         let end = tokio::select! {
@@ -140,6 +140,7 @@ impl Connection {
     /// Appends the events of all these messages and answers each. `Err` when the connection cannot go on.
     async fn take(&self, cut: Cut, replies: &Replies) -> Result<(), &'static str> {
         let Cut { bytes, messages, too_long } = cut;
+        let began = clock::start();
         let mut events = BatchBuilder::over(bytes);
         // Messages whose answer is that the batch is logged.
         let mut waiting = 0;
@@ -152,9 +153,9 @@ impl Connection {
             match codec::riemann::decode(&mut events, message, &self.limits) {
                 Err(error) => {
                     events.truncate(rows);
-                    self.append(events, waiting, replies).await;
+                    self.append(events, waiting, replies, began).await;
                     self.reject("undecodable");
-                    replies.now(replies::error(1, &error.to_string())).await;
+                    replies.now(replies::error(1, &error.to_string()), 1, began).await;
                     return Err("undecodable");
                 }
                 Ok(request) => match request.query {
@@ -168,18 +169,18 @@ impl Connection {
                             gone += end - 1;
                             std::mem::replace(&mut events, BatchBuilder::over(rest))
                         };
-                        self.ask(asked, std::mem::take(&mut waiting), &query, replies).await;
+                        self.ask(asked, std::mem::take(&mut waiting), &query, replies, began).await;
                     }
                 },
             }
         }
-        self.append(events, waiting, replies).await;
+        self.append(events, waiting, replies, began).await;
         if let Some(length) = too_long {
             self.reject("too_large");
             let most = self.settings.max_frame;
             let reason =
                 format!("a message of {length} bytes was announced, {most} are allowed: send smaller ones");
-            replies.now(replies::error(1, &reason)).await;
+            replies.now(replies::error(1, &reason), 1, began).await;
             return Err("too_large");
         }
         Ok(())
@@ -192,21 +193,23 @@ impl Connection {
     }
 
     /// Appends the events of so many messages; they are answered when it is done, and we go on before.
-    async fn append(&self, events: BatchBuilder, messages: usize, replies: &Replies) {
+    async fn append(&self, events: BatchBuilder, messages: usize, replies: &Replies, began: Instant) {
         if messages == 0 {
             return;
         }
         if events.is_empty() {
-            return replies.now(replies::ok(messages)).await;
+            return replies.now(replies::ok(messages), messages, began).await;
         }
         match self.ingest.append(&self.stats, events).await {
-            Ok(acked) => replies.when_logged(acked, messages).await,
-            Err(refused) => replies.now(replies::error(messages, &refused.to_string())).await,
+            Ok(acked) => replies.when_logged(acked, messages, began).await,
+            Err(refused) => {
+                replies.now(replies::error(messages, &refused.to_string()), messages, began).await;
+            }
         }
     }
 
     /// Appends the events of `before` messages and of the one that asks; then answers all of them, the question last.
-    async fn ask(&self, events: BatchBuilder, before: usize, query: &str, replies: &Replies) {
+    async fn ask(&self, events: BatchBuilder, before: usize, query: &str, replies: &Replies, began: Instant) {
         let logged = if events.is_empty() {
             Ok(())
         } else {
@@ -216,13 +219,13 @@ impl Connection {
             }
         };
         if let Err(refused) = logged {
-            return replies.now(replies::error(before + 1, &refused.to_string())).await;
+            return replies.now(replies::error(before + 1, &refused.to_string()), before + 1, began).await;
         }
         if before > 0 {
-            replies.now(replies::ok(before)).await;
+            replies.now(replies::ok(before), before, began).await;
         }
         let answer = self.search(query).await.unwrap_or_else(|reason| replies::error(1, &reason));
-        replies.now(answer).await;
+        replies.now(answer, 1, began).await;
     }
 
     async fn search(&self, query: &str) -> Result<Vec<u8>, String> {

@@ -1,8 +1,9 @@
 //! The answers of a connection: in the order of the requests, bounded in number and bytes, written as they fall due.
 
 use crate::ingest::{Accepted, Refused};
+use crate::telemetry::InputStats;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_engine::codec;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -21,13 +22,16 @@ pub type Acked = oneshot::Receiver<Result<Accepted, Refused>>;
 #[derive(Debug)]
 struct Reply {
     what: What,
+    /// When its messages were taken up, and how many they are.
+    began: Instant,
+    messages: usize,
     _room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
 enum What {
     Ready(Vec<u8>),
-    Logged { acked: Acked, messages: usize },
+    Logged(Acked),
 }
 
 /// Where a connection puts its answers.
@@ -42,6 +46,7 @@ pub struct Replies {
 pub struct Writer {
     answers: mpsc::Receiver<Reply>,
     unread: Duration,
+    stats: Arc<InputStats>,
 }
 
 /// The peer is gone, or does not read.
@@ -53,29 +58,29 @@ pub enum Lost {
     Broken,
 }
 
-/// A queue of answers for a peer that may leave them unread for so long.
-pub fn replies(unread: Duration) -> (Replies, Writer) {
+/// A queue of answers for a peer that may leave them unread for so long. How long each message took is counted here.
+pub fn replies(unread: Duration, stats: Arc<InputStats>) -> (Replies, Writer) {
     let (sender, answers) = mpsc::channel(ANSWERS);
     let replies = Replies { answers: sender, room: Arc::new(Semaphore::new(BYTES)) };
-    (replies, Writer { answers, unread })
+    (replies, Writer { answers, unread, stats })
 }
 
 impl Replies {
-    async fn put(&self, bytes: usize, what: What) {
+    async fn put(&self, bytes: usize, what: What, messages: usize, began: Instant) {
         let bytes = bytes.clamp(1, BYTES) as u32;
         let Ok(room) = self.room.clone().acquire_many_owned(bytes).await else { return };
         // When the writer is gone the connection is being dropped.
-        let _ = self.answers.send(Reply { what, _room: room }).await;
+        let _ = self.answers.send(Reply { what, began, messages, _room: room }).await;
     }
 
-    /// Answers so many messages when their batch is in the log.
-    pub async fn when_logged(&self, acked: Acked, messages: usize) {
-        self.put(messages * ok(1).len(), What::Logged { acked, messages }).await;
+    /// Answers so many messages, taken up at this moment, when their batch is in the log.
+    pub async fn when_logged(&self, acked: Acked, messages: usize, began: Instant) {
+        self.put(messages * ok(1).len(), What::Logged(acked), messages, began).await;
     }
 
-    /// Answers now.
-    pub async fn now(&self, frames: Vec<u8>) {
-        self.put(frames.len(), What::Ready(frames)).await;
+    /// Answers so many messages now.
+    pub async fn now(&self, frames: Vec<u8>, messages: usize, began: Instant) {
+        self.put(frames.len(), What::Ready(frames), messages, began).await;
     }
 }
 
@@ -85,9 +90,10 @@ impl Writer {
         while let Some(reply) = self.answers.recv().await {
             let frames = match reply.what {
                 What::Ready(frames) => frames,
-                What::Logged { acked, messages } => outcome(acked, messages).await,
+                What::Logged(acked) => outcome(acked, reply.messages).await,
             };
             self.write(to, &frames).await?;
+            self.stats.latency.note(reply.began.elapsed(), reply.messages as u64);
         }
         Ok(())
     }

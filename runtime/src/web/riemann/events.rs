@@ -1,6 +1,7 @@
 //! `/events`: one JSON event in each frame of a WebSocket or in each line of a body, and an answer to each.
 
 use super::{MESSAGE, Upgrade, close};
+use crate::clock;
 use crate::ingest::{Accepted, Refused};
 use crate::web::answer::{self, Failure};
 use crate::web::{App, body, count_refusal};
@@ -49,6 +50,7 @@ async fn lines(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, F
     let bytes = body::read(headers, body, BODY, app.limits.body).await;
     let bytes = bytes.inspect_err(|_| count_refusal(&app.riemann, "body"))?;
     app.riemann.bytes.add(bytes.len() as u64);
+    let began = clock::start();
     let mut events = BatchBuilder::new();
     let mut verdicts = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -68,6 +70,7 @@ async fn lines(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, F
             }
         }
     };
+    app.riemann.latency.note(began.elapsed(), verdicts.len() as u64);
     let accepted = refused.as_ref().map_or(DONE.to_owned(), said);
     let mut text = String::new();
     for verdict in &verdicts {
@@ -107,11 +110,13 @@ enum Answer {
 }
 
 impl Answer {
-    async fn text(self) -> String {
-        match self {
+    async fn text(self, app: &App, began: std::time::Instant) -> String {
+        let text = match self {
             Self::Ready(text) => text,
             Self::Waiting(acked) => settled(acked).await.map_or_else(said, |_| DONE.to_owned()),
-        }
+        };
+        app.riemann.latency.note(began.elapsed(), 1);
+        text
     }
 }
 
@@ -125,11 +130,13 @@ async fn talk(app: &App, mut socket: WebSocket) {
             () = app.stop.cancelled() => return close(&mut socket, close_code::AWAY, "the node is stopping").await,
             message = socket.recv(), if answers.len() < WAITING => match message {
                 Some(Ok(Message::Text(text))) => {
-                    answers.push_back(take(app, text.as_bytes()).await.text());
+                    let began = clock::start();
+                    answers.push_back(take(app, text.as_bytes()).await.text(app, began));
                     continue;
                 }
                 Some(Ok(Message::Binary(bytes))) => {
-                    answers.push_back(take(app, &bytes).await.text());
+                    let began = clock::start();
+                    answers.push_back(take(app, &bytes).await.text(app, began));
                     continue;
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,

@@ -99,7 +99,10 @@ async fn write(app: &App, socket: &mut WebSocket, batch: &Batch) -> Stop {
         socket.flush().await
     };
     match timeout(app.limits.stall, all).await {
-        Ok(Ok(())) => ControlFlow::Continue(()),
+        Ok(Ok(())) => {
+            app.riemann.sent.add(batch.len() as u64);
+            ControlFlow::Continue(())
+        }
         Ok(Err(_)) => GONE,
         Err(_) => BEHIND,
     }
@@ -132,6 +135,7 @@ async fn drip(app: &App, mut reader: Reader, wire: Wire) -> Result<(), Gone> {
                         }
                     }
                     wire.send(&mut frames, app.limits.stall).await?;
+                    app.riemann.sent.add(batch.len() as u64);
                 }
                 Heard::Missed(_) => {}
                 Heard::End => return Ok(()),
