@@ -163,7 +163,7 @@ fn rules(workspace: &Workspace) -> Result<()> {
     let stale = workspace.stale()?;
     if !stale.is_empty() {
         bail!(
-            "the modules inside the program are not what examples-wasm builds to: {}; run `cargo xtask rules` and commit runtime/rules",
+            "the modules inside the program are not what examples-wasm and benches/rules build to: {}; run `cargo xtask rules` and commit runtime/rules",
             stale.join(", ")
         );
     }
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_skipped_by_name() {
-        let workspace = Workspace { target: "x".into(), rules: Vec::new() };
+        let workspace = Workspace { target: "x".into(), rules: Vec::new(), bench_rules: Vec::new() };
         let chore = CHORES.iter().find(|chore| chore.kind == Kind::Clients).unwrap();
         let Outcome::Skipped(why) = Wish::default().attempt(chore, &workspace) else { panic!() };
         assert_eq!(why, "not asked for: --clients or --all");
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let workspace = Workspace { target: "x".into(), rules: Vec::new() };
+        let workspace = Workspace { target: "x".into(), rules: Vec::new(), bench_rules: Vec::new() };
         let chore = Chore { needs: &["sh", "no-such-program"], ..chore("x", |_| Ok(())) };
         let said = match Wish::default().attempt(&chore, &workspace) {
             Outcome::Skipped(why) if !program::in_ci() => why,

@@ -86,6 +86,8 @@ pub struct Workspace {
     pub target: PathBuf,
     /// The example rules, in the order of their names.
     pub rules: Vec<Rule>,
+    /// The rules of the benches.
+    pub bench_rules: Vec<Rule>,
 }
 
 /// An example rule.
@@ -102,19 +104,23 @@ impl Workspace {
         let json = output(cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
         let known: Value = serde_json::from_str(&json).context("cargo metadata")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let examples = root().join("examples-wasm");
-        let mut rules: Vec<Rule> = known["packages"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|package| {
-                let manifest = PathBuf::from(text(&package["manifest_path"]));
-                let folder = manifest.parent()?.to_owned();
-                folder.starts_with(&examples).then(|| Rule { package: text(&package["name"]), folder })
-            })
-            .collect();
-        rules.sort_by(|one, other| one.package.cmp(&other.package));
-        Ok(Self { target: PathBuf::from(text(&known["target_directory"])), rules })
+        let inside = |place: &str| {
+            let place = root().join(place);
+            let mut rules: Vec<Rule> = known["packages"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|package| {
+                    let manifest = PathBuf::from(text(&package["manifest_path"]));
+                    let folder = manifest.parent()?.to_owned();
+                    folder.starts_with(&place).then(|| Rule { package: text(&package["name"]), folder })
+                })
+                .collect();
+            rules.sort_by(|one, other| one.package.cmp(&other.package));
+            rules
+        };
+        let (rules, bench_rules) = (inside("examples-wasm"), inside("benches/rules"));
+        Ok(Self { target: PathBuf::from(text(&known["target_directory"])), rules, bench_rules })
     }
 
     /// Where the program is after a build of this profile.
@@ -134,14 +140,14 @@ impl Workspace {
         Ok(self.program(profile))
     }
 
-    /// Builds every example rule for wasm, and the target with it if it is missing.
+    /// Builds every rule for wasm, and the target with it if it is missing.
     pub fn build_rules(&self) -> Result<()> {
         add_wasm_target()?;
         if self.rules.is_empty() {
             bail!("there is no example rule: examples-wasm/*/Cargo.toml was expected");
         }
         let mut build = cargo(&["build", "--profile", "rule", "--target", WASM, "--lib"]);
-        for rule in &self.rules {
+        for rule in self.rules.iter().chain(&self.bench_rules) {
             build.args(["--package", &rule.package]);
         }
         // Panics name the file they stand in. Without this they would name folders of whoever built the module, and the
@@ -174,10 +180,10 @@ impl Workspace {
         Ok(stale)
     }
 
-    /// Puts every example rule into the program.
+    /// Puts every rule into the program.
     pub fn put_inside(&self) -> Result<()> {
         self.build_rules()?;
-        for rule in &self.rules {
+        for rule in self.rules.iter().chain(&self.bench_rules) {
             let (from, to) = (self.module(&rule.package), root().join(INSIDE));
             std::fs::create_dir_all(&to)?;
             let to = to.join(from.file_name().unwrap_or_default());
