@@ -5,13 +5,18 @@
 
 mod frames;
 mod load;
+mod many;
 mod process;
+pub mod rules;
+mod scaling;
 mod stages;
 pub mod workload;
 
 pub use frames::Frames;
 pub use load::{LoadArgs, load};
-pub use stages::{StageArgs, built_in, decode, guest, matching, shard};
+pub use many::many;
+pub use rules::built_in;
+pub use stages::{StageArgs, decode, gathered, guest, matching, shard, stages};
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -39,6 +44,12 @@ impl Timing {
         }
         runs.sort_by(f64::total_cmp);
         Self { runs }
+    }
+
+    /// The runs of both.
+    fn join(&mut self, other: Self) {
+        self.runs.extend(other.runs);
+        self.runs.sort_by(f64::total_cmp);
     }
 
     /// The nanoseconds per event below which this share of the runs lies.

@@ -24,7 +24,8 @@ pub struct BuiltIn {
 /// A rule linked in as a guest, its settings taken; or why they were not.
 pub type Linked = Result<Box<dyn Guest>, String>;
 
-fn native<R: tidegate_sdk::Rule + Send>(settings: &[u8]) -> Linked
+/// Links a rule in.
+pub fn native<R: tidegate_sdk::Rule + Send>(settings: &[u8]) -> Linked
 where
     Runner<R>: Send,
 {

@@ -118,6 +118,11 @@ impl Fleet {
         builder
     }
 
+    /// So many of these.
+    pub fn events_in(&mut self, batches: usize, count: usize) -> Vec<BatchBuilder> {
+        (0..batches).map(|_| self.events(count)).collect()
+    }
+
     fn random(&mut self) -> u64 {
         self.noise ^= self.noise << 13;
         self.noise ^= self.noise >> 7;

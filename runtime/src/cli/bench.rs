@@ -3,7 +3,7 @@
 use super::failure::{Exit, Failure};
 use super::screen::Screen;
 use crate::bench::workload::Kind;
-use crate::bench::{LoadArgs, StageArgs, decode, guest, load, matching, shard};
+use crate::bench::{LoadArgs, StageArgs, decode, guest, load, many, matching, shard, stages};
 use clap::Subcommand;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -23,8 +23,12 @@ enum What {
     Decode(Stage),
     /// Matching events against many rules' queries alone.
     Match(Stage),
-    /// A rule's guest alone.
+    /// A rule's guest alone, as wasm and linked in.
     Guest(Stage),
+    /// Each stage by itself, and all together: where the time goes.
+    Stages(Stage),
+    /// Many rules, each for a service of its own: memory, deployments, and what they do to other events.
+    Rules(Stage),
     /// A node over TCP: acked events a second, and how long an ack takes.
     Tcp(Load),
 }
@@ -34,9 +38,18 @@ struct Stage {
     /// Streams that speak.
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     streams: usize,
-    /// Rules that are deployed; one of them wants every event, the others none.
-    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    /// Rules that are deployed; the first wants every event, the others none.
+    #[arg(long, visible_alias = "count", default_value_t = 1, value_parser = at_least_one)]
     rules: usize,
+    /// How many of them want every event.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    matching: usize,
+    /// Shards, each on a thread of its own, compared with one.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    shards: usize,
+    /// Which kind of fleet.
+    #[arg(long, value_enum, default_value_t)]
+    workload: Kind,
     /// Events of a batch.
     #[arg(long, default_value_t = 256, value_parser = at_least_one)]
     batch: usize,
@@ -100,6 +113,8 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
         What::Decode(stage) => decode(&stage.into())?,
         What::Match(stage) => matching(&stage.into())?,
         What::Guest(stage) => guest(&stage.into())?,
+        What::Stages(stage) => stages(&stage.into())?,
+        What::Rules(stage) => many(&stage.into())?,
         What::Tcp(tcp) => {
             let address = tcp.addr;
             // Whether anybody is there is asked first, so that the answer is the usual one.
@@ -113,8 +128,8 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
 
 impl From<Stage> for StageArgs {
     fn from(stage: Stage) -> Self {
-        let Stage { streams, rules, batch, seconds, rule } = stage;
-        Self { streams, rules, batch, seconds, rule }
+        let Stage { streams, rules, matching, shards, workload, batch, seconds, rule } = stage;
+        Self { streams, rules, matching, shards, workload, batch, seconds, rule }
     }
 }
 
@@ -131,7 +146,12 @@ fn print(figures: &Value, screen: &Screen) -> Result<(), Failure> {
     let mut lines = Vec::new();
     flatten("", figures, &mut lines);
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    lines.iter().try_for_each(|(name, text)| screen.line(format_args!("{name:width$}  {text}")))
+    lines.iter().try_for_each(|(name, text)| screen.line(format_args!("{name:width$}  {text}")))?;
+    let Some(stages) = figures["stages"].as_array() else { return Ok(()) };
+    let cell =
+        |row: &Value, name: &str| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
+    let row = |row: &Value| ["stage", "ns_per_event", "share"].map(|name| cell(row, name)).to_vec();
+    screen.table(&["stage", "ns/event", "share"], &stages.iter().map(row).collect::<Vec<_>>())
 }
 
 fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
@@ -142,6 +162,8 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
                 flatten(&name, value, lines);
             }
         }
+        // Rows are shown as a table.
+        Value::Array(rows) if rows.iter().any(Value::is_object) => {}
         Value::String(text) => lines.push((name.to_owned(), text.clone())),
         other => lines.push((name.to_owned(), other.to_string())),
     }
