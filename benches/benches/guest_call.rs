@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::bench::built_in;
-use tidegate::rules;
+use tidegate::bench::rules;
 use tidegate_benches::{BATCH, STREAMS, gathered};
 use tidegate_engine::guest::Guest;
 use tidegate_event::Reply;
@@ -10,7 +10,7 @@ use tidegate_event::Reply;
 fn guest(c: &mut Criterion) {
     let mut group = c.benchmark_group("guest");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for rule in ["moving-average", "latency-state", "service-silent"] {
+    for rule in ["numeric", "filter", "map", "moving-average", "latency-state"] {
         let (spec, host) = built_in(rule).expect("the built-in rule starts");
         for streams in STREAMS {
             let batches = gathered(streams, &spec);

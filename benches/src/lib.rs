@@ -2,11 +2,9 @@
 //!
 //! The workload itself is [`tidegate::bench::workload`]: the same that `tidegate bench` uses.
 
-use std::collections::BTreeMap;
-use tidegate::bench::workload::{Fleet, START};
+use tidegate::bench::workload::Fleet;
 use tidegate_engine::rule::RuleSpec;
-use tidegate_engine::shard::key_of;
-use tidegate_event::{Batch, BatchBuilder, FieldSet};
+use tidegate_event::Batch;
 
 /// The sizes of fleet that every bench is run with.
 pub const STREAMS: [usize; 2] = [1_000, 100_000];
@@ -22,18 +20,5 @@ pub fn batches(streams: usize, seed: u64) -> Vec<Batch> {
 
 /// The same as a guest of that rule gets them: its fields only, with slots.
 pub fn gathered(streams: usize, spec: &RuleSpec) -> Vec<Batch> {
-    let mut slots: BTreeMap<u64, u32> = BTreeMap::new();
-    let mut gather = |batch: &Batch| {
-        let mut to = BatchBuilder::new();
-        for event in batch.events() {
-            let key = key_of(&spec.per, &event, 1);
-            let next = slots.len() as u32;
-            let slot = *slots.entry(key).or_insert(next);
-            to.copy(&event, FieldSet(spec.fields), |row| (row.key, row.slot) = (key, slot));
-        }
-        let mut gathered = to.finish();
-        gathered.header.now = START;
-        gathered
-    };
-    batches(streams, 1).iter().map(&mut gather).collect()
+    tidegate::bench::gathered(&batches(streams, 1), spec)
 }

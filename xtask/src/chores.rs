@@ -4,7 +4,7 @@
 //! everything. Chores that need more than Rust are asked for by name.
 
 use crate::program::{self, Workspace, cargo, command, find, run as start};
-use crate::{book, demo, tidy};
+use crate::{book, demo, instructions, tidy};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -54,6 +54,7 @@ const CHORES: &[Chore] = &[
     chore("doc tests", |_| start(cargo(&["test", "--workspace", "--doc"]))),
     chore("rules as wasm", rules),
     chore("program", |workspace| workspace.build_program("release").map(drop)),
+    Chore { name: "instructions", kind: Kind::Always, needs: instructions::NEEDS, work: instructions::check },
     chore("rules in the sandbox", sandbox),
     chore("documents", documents),
     chore("demo", demo::rehearse),

@@ -6,6 +6,7 @@
 mod book;
 mod chores;
 mod demo;
+mod instructions;
 mod program;
 mod server;
 mod tidy;
@@ -22,12 +23,15 @@ cargo xtask test [--clients] [--page] [--all] [--only NAME]
                                             --all      both
                                             --only     chores whose name contains NAME
 cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
+cargo xtask instructions [--accept]         count the instructions of each stage under callgrind and compare them with
+                                            benches/instructions.json; --accept writes it anew
 cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
 
 enum Wish {
     Demo(demo::Wish),
     Test(chores::Wish),
     Rules,
+    Instructions { accept: bool },
     Tidy,
     Help,
 }
@@ -45,6 +49,9 @@ fn main() -> ExitCode {
         Ok(Wish::Demo(wish)) => demo::run(&wish),
         Ok(Wish::Test(wish)) => chores::run(&wish),
         Ok(Wish::Rules) => program::Workspace::ask().and_then(|workspace| workspace.put_inside()),
+        Ok(Wish::Instructions { accept }) => program::Workspace::ask().and_then(|workspace| {
+            if accept { instructions::accept(&workspace) } else { instructions::check(&workspace) }
+        }),
         Ok(Wish::Tidy) => tidy::run(),
     };
     match outcome {
@@ -61,6 +68,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("demo") => Wish::Demo(demo::Wish::default()),
         Some("test") => Wish::Test(chores::Wish::default()),
         Some("rules") => Wish::Rules,
+        Some("instructions") => Wish::Instructions { accept: false },
         Some("tidy") => Wish::Tidy,
         None | Some("help" | "--help" | "-h") => return Ok(Wish::Help),
         Some(other) => return Err(format!("there is no chore `{other}`")),
@@ -79,6 +87,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
                 let port = value()?;
                 demo.port = port.parse().map_err(|_| format!("--port {port}: a port was expected"))?;
             }
+            (Wish::Instructions { accept }, "--accept") => *accept = true,
             (Wish::Test(test), "--clients") => test.clients = true,
             (Wish::Test(test), "--page") => test.page = true,
             (Wish::Test(test), "--all") => (test.clients, test.page) = (true, true),
@@ -103,6 +112,7 @@ mod tests {
         assert_eq!((demo.ends_after, demo.port), (Some(Duration::from_secs(5)), 8080));
         let Ok(Wish::Test(test)) = said("test --all --only clippy") else { panic!() };
         assert_eq!((test.clients, test.page, test.only.as_deref()), (true, true, Some("clippy")));
+        assert!(matches!(said("instructions --accept"), Ok(Wish::Instructions { accept: true })));
         assert!(matches!(said(""), Ok(Wish::Help)));
         assert!(matches!(said("test --help"), Ok(Wish::Help)));
     }

@@ -52,25 +52,17 @@ fn module(digest: &str) -> Option<Vec<u8>> {
     here.or_else(|| rules::by_digest(digest)).map(<[u8]>::to_vec)
 }
 
-/// A rule with its example settings, and a host that has its module.
-pub fn built_in(name: &str) -> anyhow::Result<(RuleSpec, Host)> {
-    built_in_for(name, 0)
-}
-
-/// The same with a host that can start at least so many guests.
-pub fn built_in_for(name: &str, guests: usize) -> anyhow::Result<(RuleSpec, Host)> {
+/// A rule with its example settings, not started anywhere.
+pub fn resting(name: &str) -> anyhow::Result<RuleSpec> {
     let rule = find(name)?;
-    let usual = HostOptions::default();
-    let instances = usual.instances.max(u32::try_from(guests)?);
-    let host = Host::new(&HostOptions { instances, ..usual }, Arc::new(module))?;
-    let compiled = host.compile(rule.wasm).map_err(|refusal| anyhow!("{refusal}"))?;
-    let manifest = &compiled.inspected.manifest;
+    let inspected = tidegate_wasm::inspect(rule.wasm).map_err(|refusal| anyhow!("{refusal}"))?;
+    let manifest = &inspected.manifest;
     let set = rule.example.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resolved = manifest.resolve(&set, &BTreeMap::new()).map_err(|error| anyhow!(error))?;
-    let spec = RuleSpec {
+    Ok(RuleSpec {
         name: name.to_owned(),
         generation: 1,
-        module: compiled.inspected.digest.clone(),
+        module: inspected.digest.clone(),
         version: manifest.version.clone(),
         query: manifest.query.clone(),
         per: manifest.per.clone(),
@@ -80,7 +72,20 @@ pub fn built_in_for(name: &str, guests: usize) -> anyhow::Result<(RuleSpec, Host
         outputs: resolved.outputs,
         limits: manifest.limits(),
         paused: false,
-    };
+    })
+}
+
+/// A rule with its example settings, and a host that has its module compiled.
+pub fn built_in(name: &str) -> anyhow::Result<(RuleSpec, Host)> {
+    built_in_for(name, 0)
+}
+
+/// The same with a host that can start at least so many guests.
+pub fn built_in_for(name: &str, guests: usize) -> anyhow::Result<(RuleSpec, Host)> {
+    let spec = resting(name)?;
+    let usual = HostOptions::default();
+    let instances = usual.instances.max(u32::try_from(guests)?);
+    let host = Host::new(&HostOptions { instances, ..usual }, Arc::new(module))?;
     host.start(&spec).map_err(|fault| anyhow!("{fault}")).context("the built-in rule does not start")?;
     Ok((spec, host))
 }

@@ -7,7 +7,7 @@ use tidegate_engine::codec::riemann;
 use tidegate_event::{Batch, BatchBuilder, Metric, NewEvent, Span, Timestamp};
 
 /// Which kind of fleet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Each stream speaks once before any speaks again.
     #[default]
@@ -38,6 +38,23 @@ impl Kind {
     }
 }
 
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("one of {} was expected", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(self.name())
+    }
+}
+
 /// A fleet that speaks: so many streams, each host with ten services, metrics that wander.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -57,7 +74,7 @@ pub struct Fleet {
 pub const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 /// Where the number stands in the host's name of a fleet that churns, and how wide it is.
-pub(super) const NUMBER: std::ops::Range<usize> = 4..12;
+pub const NUMBER: std::ops::Range<usize> = 4..12;
 
 const SERVICES: [&str; 10] = [
     "http.requests",

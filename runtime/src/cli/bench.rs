@@ -47,8 +47,8 @@ struct Stage {
     /// Shards, each on a thread of its own, compared with one.
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     shards: usize,
-    /// Which kind of fleet.
-    #[arg(long, value_enum, default_value_t)]
+    /// Which kind of fleet: steady, skewed, bursty, churn or long.
+    #[arg(long, default_value_t)]
     workload: Kind,
     /// Events of a batch.
     #[arg(long, default_value_t = 256, value_parser = at_least_one)]
@@ -84,8 +84,8 @@ struct Load {
     /// Streams that speak.
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     streams: usize,
-    /// Which kind of fleet.
-    #[arg(long, value_enum, default_value_t)]
+    /// Which kind of fleet: steady, skewed, bursty, churn or long.
+    #[arg(long, default_value_t)]
     workload: Kind,
     /// The server's process, if it is on this machine: its CPU time and memory are told as well.
     #[arg(long, value_name = "PID")]
