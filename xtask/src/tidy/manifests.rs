@@ -133,7 +133,7 @@ fn dependencies(manifest: &toml::Table) -> BTreeMap<String, BTreeSet<String>> {
 /// Versions stand in the root manifest, once.
 fn outside_workspace(path: &str, manifest: &toml::Table, untidy: &mut Vec<Untidy>) {
     // Fuzz targets and templates are packages of their own.
-    if path.contains("/fuzz/") || path.contains("/templates/") {
+    if path.contains("/fuzz/") || path.starts_with("benches/instructions/") || path.contains("/templates/") {
         return;
     }
     for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
