@@ -4,15 +4,20 @@
 //! Room is counted in bytes: whoever brings a batch takes so many permits, and they come back when every shard is done
 //! with it. That one mechanism bounds every queue behind this door and carries back-pressure to the sockets.
 
+mod desk;
+mod passage;
+
+pub use desk::{Desk, Sequence, Worked};
+pub use passage::{Passage, Progress};
+
 use crate::clock;
 use crate::telemetry::InputStats;
-use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
 use tidegate_engine::shard::Step;
-use tidegate_event::{Batch, BatchBuilder, Timestamp};
+use tidegate_event::{Batch, BatchBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// One permit stands for this many bytes.
@@ -140,14 +145,14 @@ pub enum Request {
         /// Told the position when every shard has carried it out.
         done: oneshot::Sender<Result<u64, Refused>>,
     },
-    /// A shard is done with a record.
-    Stepped {
-        /// Which shard.
-        shard: usize,
-        /// What came of it.
-        step: Box<Step>,
-        /// When it next wants time to move.
-        next_due: Timestamp,
+    /// All shards are done with a position.
+    Passed {
+        /// Which.
+        position: u64,
+        /// The steps in which something came of it.
+        steps: Vec<Step>,
+        /// Who waits for that.
+        done: Option<oneshot::Sender<Result<u64, Refused>>>,
     },
     /// Finish what was begun and end.
     Stop,
@@ -165,7 +170,7 @@ pub enum Request {
 /// The door.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    requests: Sender<Request>,
+    desk: Arc<Desk>,
     room: Arc<Semaphore>,
     limit: usize,
     seed: u64,
@@ -174,10 +179,10 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// A door before the sequencer that listens at the other end of `requests`, with room for `limit` bytes.
-    pub fn new(requests: Sender<Request>, limit: usize, seed: u64, shards: usize) -> Self {
+    /// A door before a desk, with room for `limit` bytes.
+    pub fn new(desk: Arc<Desk>, limit: usize, seed: u64, shards: usize) -> Self {
         let room = Arc::new(Semaphore::new(limit.div_ceil(GRAIN)));
-        Self { requests, room, limit, seed, shards, stopping: Arc::default() }
+        Self { desk, room, limit, seed, shards, stopping: Arc::default() }
     }
 
     /// The seed of stream keys in this data directory.
@@ -187,7 +192,7 @@ impl Ingest {
 
     /// How much waits to be taken by the sequencer: batches, questions, reports of shards.
     pub fn waiting(&self) -> usize {
-        self.requests.len()
+        self.desk.waiting()
     }
 
     /// Bytes on their way, and how many there may be.
@@ -226,14 +231,10 @@ impl Ingest {
         room: OwnedSemaphorePermit,
         ack: Option<Ack>,
         input: &Arc<InputStats>,
-    ) -> Result<(), Refused> {
+    ) {
         events.stamp(self.seed, clock::now());
         let batch = events.finish();
-        let append = Append { batch, room, ack, input: input.clone() };
-        self.requests.send(Request::Append(append)).map_err(|failed| match failed.into_inner() {
-            Request::Append(append) => Self::refuse(input, append.batch.len(), Refused::Stopping),
-            _ => Refused::Stopping,
-        })
+        self.desk.submit(Request::Append(Append { batch, room, ack, input: input.clone() }));
     }
 
     /// Brings events and waits for room, not for the log: the receiver that comes back tells when they are in it. Events
@@ -252,7 +253,7 @@ impl Ingest {
         waiting.events = 0;
         let room = room.map_err(|_| Self::refuse(input, count, Refused::Stopping))?;
         let (ack, acked) = oneshot::channel();
-        self.send(events, room, Some(ack), input)?;
+        self.send(events, room, Some(ack), input);
         Ok(acked)
     }
 
@@ -263,7 +264,8 @@ impl Ingest {
         let permits = self.permits(bytes).map_err(|refused| Self::refuse(input, count, refused))?;
         let room = self.room.clone().try_acquire_many_owned(permits);
         let room = room.map_err(|_| Self::refuse(input, count, Refused::Overloaded { bytes }))?;
-        self.send(events, room, None, input)
+        self.send(events, room, None, input);
+        Ok(())
     }
 
     /// Searches the index. The search stands in line behind everything that was appended before it was asked, so whoever
@@ -271,10 +273,12 @@ impl Ingest {
     pub async fn search(&self, matcher: &Matcher, limit: usize) -> Result<Found, Refused> {
         let (reply, mut answers) = mpsc::channel(self.shards);
         let request = Request::Search { matcher: matcher.clone(), limit, reply };
-        self.requests.send(request).map_err(|_| Refused::Stopping)?;
+        self.desk.submit(request);
         let mut all = Found::default();
         let mut left = limit;
+        let mut shards = 0;
         while let Some(found) = answers.recv().await {
+            shards += 1;
             all.truncated |= found.truncated;
             for batch in found.batches {
                 if batch.len() > left {
@@ -287,13 +291,13 @@ impl Ingest {
                 }
             }
         }
-        Ok(all)
+        if shards == self.shards { Ok(all) } else { Err(Refused::Stopping) }
     }
 
     /// Changes the set of rules. Answers when every shard has carried the change out, with its position.
     pub async fn change(&self, control: Control) -> Result<u64, Refused> {
         let (done, answer) = oneshot::channel();
-        self.requests.send(Request::Change { control, done }).map_err(|_| Refused::Stopping)?;
+        self.desk.submit(Request::Change { control, done });
         answer.await.map_err(|_| Refused::Stopping)?
     }
 
@@ -301,7 +305,7 @@ impl Ingest {
     pub fn subscribe(&self, matcher: &Matcher, snapshot: bool) -> Result<Subscription, Refused> {
         let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
         let request = Request::Subscribe { matcher: matcher.clone(), snapshot, updates };
-        self.requests.send(request).map_err(|_| Refused::Stopping)?;
+        self.desk.submit(request);
         Ok(Subscription { updates: receiver })
     }
 }

@@ -10,17 +10,16 @@ use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::control::Controller;
 use crate::data::{Data, draw_seed};
-use crate::ingest::{Ingest, Request};
+use crate::ingest::{Desk, Ingest, Progress, Request};
 use crate::input;
 use crate::log::{Log, Retention};
 use crate::modules::Modules;
 use crate::output::Outputs;
-use crate::sequencer::{Parts, Recovered, Sequencer};
-use crate::shard_thread::{self, Handed};
+use crate::sequencer::{Parts, Recovered, Sequencer, Way};
+use crate::shard_thread::{self, Handed, RING};
 use crate::telemetry::Telemetry;
 use crate::web::{self, Web};
 use anyhow::{Context, anyhow};
-use crossbeam_channel::Sender;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -41,7 +40,7 @@ pub struct Node {
     recovered: Recovered,
     telemetry: Arc<Telemetry>,
     ingest: Ingest,
-    requests: Sender<Request>,
+    desk: Arc<Desk>,
     outputs: Arc<Outputs>,
     stop_inputs: CancellationToken,
     inputs: JoinSet<()>,
@@ -62,8 +61,8 @@ impl Node {
         let shards = config.engine.shards;
 
         // The door, and who listens at it. The sequencer takes what comes in as soon as it runs.
-        let (requests, taken) = crossbeam_channel::unbounded();
-        let ingest = Ingest::new(requests.clone(), config.engine.in_flight, seed, shards);
+        let desk = Arc::new(Desk::default());
+        let ingest = Ingest::new(desk.clone(), config.engine.in_flight, seed, shards);
         let mut inputs = input::bind(&config.inputs, &ingest, &telemetry).await.map_err(listen_errors)?;
         let http = listen("http", config.http.address).await?;
         let websocket = match config.websocket.enabled {
@@ -101,10 +100,13 @@ impl Node {
                 max_streams: config.engine.max_streams.div_ceil(shards),
                 node: node_name.clone(),
             };
-            let (way, handed) = crossbeam_channel::unbounded::<Handed>();
+            let (ring, handed) = crossbeam_channel::bounded::<Handed>(RING);
             let shard = Shard::new(settings, host.clone());
-            threads.push(shard_thread::spawn(number, shard, handed, requests.clone(), telemetry.clone())?);
-            ways.push(way);
+            let progress = Arc::<Progress>::default();
+            ways.push(Way { ring, progress: progress.clone() });
+            let thread =
+                shard_thread::spawn(number, shard, handed, desk.clone(), progress, telemetry.clone())?;
+            threads.push(thread);
         }
         let retention = Retention {
             segment: config.log.segment,
@@ -117,7 +119,6 @@ impl Node {
         };
         let (log, reader) = log.map_or((None, None), |(log, reader)| (Some(log), Some(reader)));
         let parts = Parts {
-            requests: taken,
             shards: ways,
             log,
             catalogue: catalogue.clone(),
@@ -135,8 +136,8 @@ impl Node {
             telemetry.clone(),
             shards,
         );
-        let (recovered, sequencer) = recover(Sequencer::new(parts), reader).await?;
-        threads.push(std::thread::Builder::new().name("sequencer".into()).spawn(move || sequencer.run())?);
+        let (recovered, sequencer) = recover(Sequencer::new(parts), reader, &desk).await?;
+        threads.push(desk.open(sequencer)?);
 
         // Everything behind the door works: let them in.
         let stop_inputs = CancellationToken::new();
@@ -167,7 +168,7 @@ impl Node {
             recovered,
             telemetry,
             ingest,
-            requests,
+            desk,
             outputs,
             stop_inputs,
             inputs: running,
@@ -205,7 +206,8 @@ impl Node {
         self.stop_web.cancel();
         let _ = self.web.await;
         self.ingest.stop();
-        let _ = self.requests.send(Request::Stop);
+        self.desk.submit(Request::Stop);
+        self.desk.wake();
         let threads = std::mem::take(&mut self.threads);
         let _ = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -223,10 +225,12 @@ impl Node {
 async fn recover(
     mut sequencer: Sequencer,
     reader: Option<crate::log::Reader>,
+    desk: &Arc<Desk>,
 ) -> anyhow::Result<(Recovered, Sequencer)> {
     let Some(reader) = reader else { return Ok((Recovered::default(), sequencer)) };
+    let heard = desk.queued().clone();
     let (recovered, sequencer) = tokio::task::spawn_blocking(move || {
-        let recovered = sequencer.recover(reader);
+        let recovered = sequencer.recover(reader, &heard);
         (recovered, sequencer)
     })
     .await?;

@@ -1,45 +1,51 @@
-//! The one thread that gives everything its place: positions, times, the log, acks, and the way to the shards and back.
+//! Gives everything its place: positions, times, the log, acks, and the way to the shards and back.
 //!
-//! Whatever has arrived is taken together: each batch gets a position and a time, all are written to the log in one go,
-//! then acked, then handed to every shard in that order. When all shards are done with a position their steps are merged:
-//! what rules forward goes to the outputs, what they emit goes back to the start of this paragraph as a record of its own.
+//! Whatever waits is taken together: small batches are joined, each batch gets a position and a time, all are written to
+//! the log in one go, then acked, then handed to every shard in that order. When all shards are done with a position and
+//! rules have asked for something, their steps are merged: what rules forward goes to the outputs, what they emit goes back
+//! to the start of this paragraph as a record of its own.
 //!
-//! Nothing here waits for a shard, so nothing can wait in a circle. What is on its way is bounded by the room that inputs
-//! take at the door; a position causes at most one further position, so emitted events cannot pile up either.
+//! Nothing here waits for a shard, so nothing can wait in a circle: while a shard lags, requests stay where they are.
+//! What is on its way is bounded by the room that inputs take at the door and by the rings to the shards; a position
+//! causes at most one further position, so emitted events cannot pile up either.
 
 use crate::catalogue::Catalogue;
 use crate::clock;
-use crate::ingest::{Accepted, Ack, Append, Found, Refused, Request, Update};
+use crate::ingest::{
+    Accepted, Ack, Append, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
+};
 use crate::log::{Change, Log, Record};
 use crate::output::{Delivery, Outputs};
-use crate::shard_thread::Handed;
-use crate::telemetry::Telemetry;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use std::collections::{BTreeMap, VecDeque};
+use crate::shard_thread::{Handed, RING};
+use crate::telemetry::{InputStats, Telemetry};
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
 use tidegate_engine::shard::{Merged, Step, merge};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Requests taken together at most.
+/// Requests taken together at most: they and what follows from them fit into half a ring.
 const TOGETHER: usize = 1024;
 /// Bytes gathered for one write to the log at most.
 const WRITE: usize = 1 << 20;
+/// Batches of fewer events than this are joined with others that wait, as long as there are.
+const SMALL: usize = 64;
+/// Events of a batch that was joined, at most.
+const JOINED: usize = 1024;
 /// Positions on their way to the shards while the log is read at start.
-const REPLAY_WINDOW: usize = 256;
+const REPLAY_WINDOW: u64 = 256;
 /// Time moves by itself no more often than this, so that a rule that always wants to be woken cannot fill the log.
 const TICK: Span = Span::millis(1);
 /// How long to wait before emitted events are tried again when the log could not be written.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY: Span = Span::millis(100);
 
 /// The sequencer.
 pub struct Sequencer {
-    requests: Receiver<Request>,
-    shards: Vec<Sender<Handed>>,
+    shards: Vec<Way>,
     log: Option<Log>,
     catalogue: Arc<Catalogue>,
     outputs: Arc<Outputs>,
@@ -47,61 +53,85 @@ pub struct Sequencer {
     seed: u64,
     position: u64,
     now: Timestamp,
-    on_the_way: BTreeMap<u64, OnTheWay>,
-    next_due: Vec<Timestamp>,
+    /// The last position that was handed to the shards.
+    handed: u64,
+    /// Batches that are being joined.
+    joining: Option<Joining>,
+    /// Used again each time.
+    placed: Vec<Placed>,
     /// Emitted events that are not in the log yet, with the position that caused them.
     emitted: VecDeque<(u64, BatchBuilder)>,
+    /// The log could not take them: when to try again.
+    retry: Option<Timestamp>,
     /// Up to here the log holds what was emitted: a replay does not append it again.
     emitted_in_log: u64,
+    /// Positions that a replay has handed over and not heard of yet.
+    unheard: u64,
     replaying: bool,
     stopping: bool,
 }
 
-/// A position that not all shards are done with.
-#[derive(Default)]
-struct OnTheWay {
-    steps: Vec<Step>,
-    /// Given back when the last shard is done.
-    _room: Option<OwnedSemaphorePermit>,
-    done: Option<oneshot::Sender<Result<u64, Refused>>>,
-    tick: bool,
+/// The way to a shard.
+pub struct Way {
+    /// Its ring, with [`RING`] places.
+    pub ring: Sender<Handed>,
+    /// How far it has got.
+    pub progress: Arc<Progress>,
+}
+
+/// Whoever brought events, to be told what became of them.
+struct Bringer {
+    ack: Option<Ack>,
+    input: Arc<InputStats>,
+    events: u64,
+}
+
+/// Small batches on their way to become one.
+struct Joining {
+    first: Batch,
+    rest: Option<BatchBuilder>,
+    room: OwnedSemaphorePermit,
+    from: Vec<Bringer>,
+}
+
+impl Joining {
+    fn new(append: Append) -> Self {
+        let Append { batch, room, ack, input } = append;
+        let events = batch.len() as u64;
+        Self { first: batch, rest: None, room, from: vec![Bringer { ack, input, events }] }
+    }
+
+    fn events(&self) -> usize {
+        self.rest.as_ref().map_or(self.first.len(), BatchBuilder::len)
+    }
+
+    fn add(&mut self, append: Append) {
+        let Append { batch, room, ack, input } = append;
+        let joined = self.rest.get_or_insert_with(|| {
+            let mut joined = BatchBuilder::new();
+            joined.append(&self.first);
+            joined
+        });
+        joined.append(&batch);
+        self.room.merge(room);
+        self.from.push(Bringer { ack, input, events: batch.len() as u64 });
+    }
 }
 
 /// What has been given its place and waits for the log to be written.
 enum Placed {
-    Batch {
-        batch: Batch,
-        room: Option<OwnedSemaphorePermit>,
-        from: Option<(Option<Ack>, Arc<crate::telemetry::InputStats>)>,
-    },
-    Emitted {
-        origin: u64,
-        batch: Batch,
-    },
+    Batch { batch: Batch, room: OwnedSemaphorePermit, from: Vec<Bringer> },
+    Emitted { origin: u64, batch: Batch },
     Tick(Batch),
-    Change {
-        position: u64,
-        change: Change,
-        done: oneshot::Sender<Result<u64, Refused>>,
-    },
-    Search {
-        matcher: Matcher,
-        limit: usize,
-        reply: mpsc::Sender<Found>,
-    },
-    Subscribe {
-        matcher: Matcher,
-        snapshot: bool,
-        updates: mpsc::Sender<Update>,
-    },
+    Change { position: u64, change: Change, done: oneshot::Sender<Result<u64, Refused>> },
+    Search { matcher: Matcher, limit: usize, reply: mpsc::Sender<Found> },
+    Subscribe { matcher: Matcher, snapshot: bool, updates: mpsc::Sender<Update> },
 }
 
 /// Everything a sequencer needs.
 pub struct Parts {
-    /// What it is told.
-    pub requests: Receiver<Request>,
     /// The way to each shard.
-    pub shards: Vec<Sender<Handed>>,
+    pub shards: Vec<Way>,
     /// The log; none to run in memory only.
     pub log: Option<Log>,
     /// What is deployed.
@@ -132,9 +162,7 @@ pub struct Recovered {
 impl Sequencer {
     /// A sequencer at the beginning of time.
     pub fn new(parts: Parts) -> Self {
-        let shards = parts.shards.len();
         Self {
-            requests: parts.requests,
             shards: parts.shards,
             log: parts.log,
             catalogue: parts.catalogue,
@@ -143,10 +171,13 @@ impl Sequencer {
             seed: parts.seed,
             position: 0,
             now: Timestamp(0),
-            on_the_way: BTreeMap::new(),
-            next_due: vec![Timestamp::NEVER; shards],
+            handed: 0,
+            joining: None,
+            placed: Vec::new(),
             emitted: VecDeque::new(),
+            retry: None,
             emitted_in_log: 0,
+            unheard: 0,
             replaying: false,
             stopping: false,
         }
@@ -154,7 +185,11 @@ impl Sequencer {
 
     /// Reads the log from its beginning through the shards: index and rules are then as they were. What rules forwarded
     /// in that time is not sent again; what they emitted is in the log, but for the very last, which is appended now.
-    pub fn recover(&mut self, mut reader: crate::log::Reader) -> anyhow::Result<Recovered> {
+    pub fn recover(
+        &mut self,
+        mut reader: crate::log::Reader,
+        heard: &Receiver<Request>,
+    ) -> anyhow::Result<Recovered> {
         self.replaying = true;
         let mut recovered = Recovered::default();
         let mut started = false;
@@ -172,7 +207,7 @@ impl Sequencer {
                     batch.header.replayed = true;
                     recovered.events += batch.len() as u64;
                     self.resume(batch.header.position, batch.header.now);
-                    self.hand_batch(batch, OnTheWay::default());
+                    self.hand_batch(batch, None);
                 }
                 Record::Emitted { origin, mut batch } => {
                     batch.header.replayed = true;
@@ -182,13 +217,13 @@ impl Sequencer {
                         self.emitted.pop_front();
                     }
                     self.resume(batch.header.position, batch.header.now);
-                    self.hand_batch(batch, OnTheWay::default());
+                    self.hand_batch(batch, None);
                 }
                 Record::Time(position, now) => {
                     self.resume(position, now);
                     let mut tick = self.tick_batch(position);
                     tick.header.replayed = true;
-                    self.hand_batch(tick, OnTheWay::default());
+                    self.hand_batch(tick, None);
                 }
                 Record::Change(position, change) => {
                     self.resume(position, Timestamp(change.now));
@@ -197,12 +232,12 @@ impl Sequencer {
                 }
             }
             started = true;
-            while self.on_the_way.len() > REPLAY_WINDOW {
-                self.take_stepped();
+            while self.unheard > REPLAY_WINDOW {
+                self.hear(heard);
             }
         }
-        while !self.on_the_way.is_empty() {
-            self.take_stepped();
+        while self.unheard > 0 {
+            self.hear(heard);
         }
         self.replaying = false;
         (recovered.records, recovered.position) = (reader.records, self.position);
@@ -215,62 +250,22 @@ impl Sequencer {
         self.now = self.now.max(now);
     }
 
-    /// During recovery: waits for one shard to be done with one record. Nobody else asks for anything yet.
-    fn take_stepped(&mut self) {
-        if let Ok(Request::Stepped { shard, step, next_due }) = self.requests.recv() {
-            self.stepped(shard, *step, next_due);
+    /// During recovery: waits for all shards to be done with one record. Questions must wait until all is read.
+    fn hear(&mut self, heard: &Receiver<Request>) {
+        if let Ok(Request::Passed { position, steps, done }) = heard.recv() {
+            self.unheard -= 1;
+            self.passed(position, &steps, done);
         }
     }
 
-    /// Runs until told to stop, and until then what was begun is finished.
-    pub fn run(mut self) {
-        let mut placed = Vec::new();
-        loop {
-            let wait = self.wait();
-            let first = match self.requests.recv_timeout(wait) {
-                Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let start = self.position;
-            let mut rest = TOGETHER;
-            let mut next = first;
-            while let Some(request) = next {
-                self.take(request, &mut placed);
-                rest -= 1;
-                let full = rest == 0 || self.log.as_ref().is_some_and(|log| log.gathered() > WRITE);
-                next = if full { None } else { self.requests.try_recv().ok() };
-            }
-            self.place_emitted(&mut placed);
-            self.place_tick(&mut placed);
-            self.carry_out(start, &mut placed);
-            if self.stopping && self.on_the_way.is_empty() && self.emitted.is_empty() {
-                for shard in &self.shards {
-                    let _ = shard.send(Handed::Stop);
-                }
-                return;
-            }
-        }
+    /// Whether all shards are done with everything that they were handed.
+    fn is_idle(&self) -> bool {
+        self.shards.iter().all(|way| way.progress.position() >= self.handed)
     }
 
-    /// How long nothing has to be done: until something is due, or emitted events are to be tried again.
-    fn wait(&self) -> Duration {
-        if !self.emitted.is_empty() {
-            return RETRY;
-        }
-        let left = (self.due() - clock::now()).0.clamp(0, 3_600_000_000);
-        // A tick that is on its way has yet to say when the next is due.
-        if self.on_the_way.values().any(|on_the_way| on_the_way.tick) {
-            RETRY
-        } else {
-            Duration::from_micros(left as u64)
-        }
-    }
-
-    /// When something is due, but not right after time has moved.
-    fn due(&self) -> Timestamp {
-        let due = self.next_due.iter().min().copied().unwrap_or(Timestamp::NEVER);
-        due.max(self.now + TICK)
+    /// Whether a shard has so much before it that it should not get more.
+    fn is_held(&self) -> bool {
+        self.shards.iter().any(|way| way.ring.len() > RING / 2)
     }
 
     fn place(&mut self) -> (u64, Timestamp) {
@@ -279,37 +274,66 @@ impl Sequencer {
         (self.position, self.now)
     }
 
-    fn take(&mut self, request: Request, placed: &mut Vec<Placed>) {
+    fn take(&mut self, request: Request) {
         match request {
-            Request::Append(Append { mut batch, room, ack, input }) => {
-                (batch.header.position, batch.header.now) = self.place();
-                if let Some(log) = &mut self.log {
-                    log.batch(&batch);
-                }
-                placed.push(Placed::Batch { batch, room: Some(room), from: Some((ack, input)) });
-            }
+            Request::Append(append) => self.take_batch(append),
             Request::Change { control, done } => {
+                self.place_joined();
                 let (position, now) = self.place();
                 let change = Change { now: now.0, control };
                 let logged = self.log.as_mut().map_or(Ok(()), |log| log.change(position, &change));
                 match logged {
-                    Ok(()) => placed.push(Placed::Change { position, change, done }),
+                    Ok(()) => self.placed.push(Placed::Change { position, change, done }),
                     Err(error) => drop(done.send(Err(Refused::Log(error)))),
                 }
             }
             Request::Search { matcher, limit, reply } => {
-                placed.push(Placed::Search { matcher, limit, reply })
+                self.place_joined();
+                self.placed.push(Placed::Search { matcher, limit, reply });
             }
             Request::Subscribe { matcher, snapshot, updates } => {
-                placed.push(Placed::Subscribe { matcher, snapshot, updates });
+                self.place_joined();
+                self.placed.push(Placed::Subscribe { matcher, snapshot, updates });
             }
-            Request::Stepped { shard, step, next_due } => self.stepped(shard, *step, next_due),
+            Request::Passed { position, steps, done } => self.passed(position, &steps, done),
             Request::Stop => self.stopping = true,
         }
     }
 
+    /// A large batch gets a position of its own; small ones that come together share one. A lone event waits for nobody.
+    fn take_batch(&mut self, append: Append) {
+        match &mut self.joining {
+            Some(joining)
+                if append.batch.len() < SMALL && joining.events() + append.batch.len() <= JOINED =>
+            {
+                joining.add(append);
+            }
+            _ => {
+                self.place_joined();
+                let small = append.batch.len() < SMALL;
+                self.joining = Some(Joining::new(append));
+                if !small {
+                    self.place_joined();
+                }
+            }
+        }
+    }
+
+    fn place_joined(&mut self) {
+        let Some(Joining { first, rest, room, from }) = self.joining.take() else { return };
+        let mut batch = rest.map_or(first, BatchBuilder::finish);
+        (batch.header.position, batch.header.now) = self.place();
+        if let Some(log) = &mut self.log {
+            log.batch(&batch);
+        }
+        self.placed.push(Placed::Batch { batch, room, from });
+    }
+
     /// What rules emitted becomes records of its own.
-    fn place_emitted(&mut self, placed: &mut Vec<Placed>) {
+    fn place_emitted(&mut self) {
+        if self.retry.is_some_and(|at| clock::now() < at) {
+            return;
+        }
         while let Some((origin, mut events)) = self.emitted.pop_front() {
             let (position, now) = self.place();
             events.stamp(self.seed, now);
@@ -318,23 +342,31 @@ impl Sequencer {
             if let Some(log) = &mut self.log {
                 log.emitted(origin, &batch);
             }
-            placed.push(Placed::Emitted { origin, batch });
+            self.placed.push(Placed::Emitted { origin, batch });
         }
     }
 
     /// Time moves by itself when something is due and nothing else moves it.
-    fn place_tick(&mut self, placed: &mut Vec<Placed>) {
-        let due = self.due();
-        let moving =
-            placed.iter().any(|placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. }));
-        if self.stopping || moving || !self.on_the_way.is_empty() || clock::now() < due {
+    fn place_tick(&mut self) {
+        let moving = |placed: &Placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. });
+        if self.stopping
+            || self.placed.iter().any(moving)
+            || !self.is_idle()
+            || clock::now() < self.next_due()
+        {
             return;
         }
         let (position, now) = self.place();
         if let Some(log) = &mut self.log {
             log.time(position, now);
         }
-        placed.push(Placed::Tick(self.tick_batch(position)));
+        self.placed.push(Placed::Tick(self.tick_batch(position)));
+    }
+
+    /// When something is due, but not right after time has moved.
+    fn next_due(&self) -> Timestamp {
+        let due = self.shards.iter().map(|way| way.progress.next_due()).min().unwrap_or(Timestamp::NEVER);
+        due.max(self.now + TICK)
     }
 
     fn tick_batch(&self, position: u64) -> Batch {
@@ -345,102 +377,107 @@ impl Sequencer {
 
     /// Writes what was placed to the log, then acks, then hands it to the shards. If the log cannot be written nothing
     /// of it has happened.
-    fn carry_out(&mut self, start: u64, placed: &mut Vec<Placed>) {
-        if placed.is_empty() {
+    fn carry_out(&mut self, start: u64) {
+        if self.placed.is_empty() {
             return;
         }
+        let mut placed = std::mem::take(&mut self.placed);
         let catalogue = &self.catalogue;
         let written = self.log.as_mut().map_or(Ok(()), |log| log.write(|| catalogue.standing()));
         if let Err(error) = written {
             tracing::error!(%error, "the log cannot be written: refusing events until it can");
             self.position = start;
+            self.retry = Some(clock::now() + RETRY);
             let refused = Refused::Log(error.to_string());
             for placed in placed.drain(..).rev() {
                 self.refuse(placed, &refused);
             }
+            self.placed = placed;
             return;
         }
+        self.retry = None;
         for placed in placed.drain(..) {
             match placed {
                 Placed::Batch { batch, room, from } => {
                     let position = batch.header.position;
-                    if let Some((ack, input)) = from {
-                        input.accepted.add(batch.len() as u64);
+                    for Bringer { ack, input, events } in from {
+                        input.accepted.add(events);
                         if let Some(ack) = ack {
                             let _ = ack.send(Ok(Accepted { position }));
                         }
                     }
-                    self.hand_batch(batch, OnTheWay { _room: room, ..OnTheWay::default() });
+                    self.hand_batch(batch, Some(room));
                 }
                 Placed::Emitted { origin, batch } => {
                     self.emitted_in_log = origin;
-                    self.hand_batch(batch, OnTheWay::default());
+                    self.hand_batch(batch, None);
                 }
-                Placed::Tick(batch) => self.hand_batch(batch, OnTheWay { tick: true, ..OnTheWay::default() }),
+                Placed::Tick(batch) => self.hand_batch(batch, None),
                 Placed::Change { position, change, done } => {
                     let now = Timestamp(change.now);
                     self.catalogue.change(&change.control, position, now);
                     self.hand_control(position, now, change.control, Some(done));
                 }
-                Placed::Search { matcher, limit, reply } => {
-                    self.hand(|| Handed::Search { matcher: matcher.clone(), limit, reply: reply.clone() })
-                }
+                Placed::Search { matcher, limit, reply } => self.hand_search(&matcher, limit, &reply),
                 Placed::Subscribe { matcher, snapshot, updates } => {
-                    let left = snapshot.then(|| Arc::new(AtomicUsize::new(self.shards.len())));
-                    self.hand(|| Handed::Subscribe {
-                        matcher: matcher.clone(),
-                        snapshot: left.clone(),
-                        updates: updates.clone(),
-                    });
+                    self.hand_subscriber(&matcher, snapshot, &updates);
                 }
             }
         }
+        self.placed = placed;
     }
 
     fn refuse(&mut self, placed: Placed, refused: &Refused) {
         match placed {
-            Placed::Batch { batch, from: Some((ack, input)), .. } => {
-                input.shed.add(refused.reason(), batch.len() as u64);
-                if let Some(ack) = ack {
-                    let _ = ack.send(Err(refused.clone()));
+            Placed::Batch { from, .. } => {
+                for Bringer { ack, input, events } in from {
+                    input.shed.add(refused.reason(), events);
+                    if let Some(ack) = ack {
+                        let _ = ack.send(Err(refused.clone()));
+                    }
                 }
             }
             Placed::Change { done, .. } => drop(done.send(Err(refused.clone()))),
             Placed::Emitted { origin, batch } => {
                 let mut events = BatchBuilder::new();
-                batch.events().for_each(|event| events.copy(&event, FieldSet::ALL, |_| ()));
+                events.append(&batch);
                 self.emitted.push_front((origin, events));
             }
             // Questions need no log.
-            Placed::Search { matcher, limit, reply } => {
-                self.hand(|| Handed::Search { matcher: matcher.clone(), limit, reply: reply.clone() });
-            }
+            Placed::Search { matcher, limit, reply } => self.hand_search(&matcher, limit, &reply),
             Placed::Subscribe { matcher, snapshot, updates } => {
-                let left = snapshot.then(|| Arc::new(AtomicUsize::new(self.shards.len())));
-                self.hand(|| Handed::Subscribe {
-                    matcher: matcher.clone(),
-                    snapshot: left.clone(),
-                    updates: updates.clone(),
-                });
+                self.hand_subscriber(&matcher, snapshot, &updates);
             }
-            Placed::Tick(_) | Placed::Batch { .. } => {}
+            Placed::Tick(_) => {}
         }
     }
 
+    fn hand_search(&self, matcher: &Matcher, limit: usize, reply: &mpsc::Sender<Found>) {
+        self.hand(|| Handed::Search { matcher: matcher.clone(), limit, reply: reply.clone() });
+    }
+
+    fn hand_subscriber(&self, matcher: &Matcher, snapshot: bool, updates: &mpsc::Sender<Update>) {
+        let left = snapshot.then(|| Arc::new(AtomicUsize::new(self.shards.len())));
+        self.hand(|| Handed::Subscribe {
+            matcher: matcher.clone(),
+            snapshot: left.clone(),
+            updates: updates.clone(),
+        });
+    }
+
     fn hand(&self, make: impl Fn() -> Handed) {
-        for (number, shard) in self.shards.iter().enumerate() {
-            if shard.send(make()).is_err() {
+        for (number, way) in self.shards.iter().enumerate() {
+            if way.ring.send(make()).is_err() {
                 tracing::error!(shard = number, "a shard has ended: the node cannot go on");
             }
         }
     }
 
-    fn hand_batch(&mut self, batch: Batch, on_the_way: OnTheWay) {
+    fn hand_batch(&mut self, batch: Batch, room: Option<OwnedSemaphorePermit>) {
         self.telemetry.events.add(batch.len() as u64);
-        self.telemetry.position.set(batch.header.position as i64);
-        self.on_the_way.insert(batch.header.position, on_the_way);
-        let batch = Arc::new(batch);
-        self.hand(|| Handed::Batch(batch.clone()));
+        self.handing(batch.header.position);
+        let passage = Arc::new(Passage::new(batch, self.shards.len(), self.replaying, room));
+        self.hand(|| Handed::Batch(passage.clone()));
     }
 
     fn hand_control(
@@ -450,25 +487,23 @@ impl Sequencer {
         control: Control,
         done: Option<oneshot::Sender<Result<u64, Refused>>>,
     ) {
-        self.telemetry.position.set(position as i64);
-        self.on_the_way.insert(position, OnTheWay { done, ..OnTheWay::default() });
-        let control = Arc::new(control);
-        self.hand(|| Handed::Control { position, now, control: control.clone() });
+        self.handing(position);
+        let passage = Passage::new(Batch::default(), self.shards.len(), self.replaying, None).answering(done);
+        let (passage, control) = (Arc::new(passage), Arc::new(control));
+        let make = || Handed::Control { position, now, control: control.clone(), passage: passage.clone() };
+        self.hand(make);
     }
 
-    /// A shard is done with a position; the last one completes it. Shards take positions in order, so positions are
-    /// completed in order too.
-    fn stepped(&mut self, shard: usize, step: Step, next_due: Timestamp) {
-        self.next_due[shard] = next_due;
-        let position = step.position;
-        self.catalogue.troubled(&step.troubled);
-        let Some(on_the_way) = self.on_the_way.get_mut(&position) else { return };
-        on_the_way.steps.push(step);
-        if on_the_way.steps.len() < self.shards.len() {
-            return;
-        }
-        let Some(finished) = self.on_the_way.remove(&position) else { return };
-        let mut merged = merge(&finished.steps);
+    fn handing(&mut self, position: u64) {
+        self.handed = position;
+        self.unheard += u64::from(self.replaying);
+        self.telemetry.position.set(position as i64);
+    }
+
+    /// All shards are done with a position. Shards take positions in order, so we hear of them in order too.
+    fn passed(&mut self, position: u64, steps: &[Step], done: Option<oneshot::Sender<Result<u64, Refused>>>) {
+        steps.iter().for_each(|step| self.catalogue.troubled(&step.troubled));
+        let mut merged = merge(steps);
         // A replay emits again what the log may hold already, further on.
         if let Some(emitted) = merged.emitted.take().filter(|_| position > self.emitted_in_log) {
             self.emitted.push_back((position, emitted));
@@ -476,7 +511,7 @@ impl Sequencer {
         if !self.replaying {
             self.deliver(merged);
         }
-        if let Some(done) = finished.done {
+        if let Some(done) = done {
             let _ = done.send(Ok(position));
         }
     }
@@ -499,5 +534,47 @@ impl Sequencer {
         for line in merged.logged {
             self.catalogue.line(&line);
         }
+    }
+}
+
+impl Sequence for Sequencer {
+    fn work(&mut self, waiting: &Receiver<Request>, tick: bool) -> Worked {
+        if self.is_held() {
+            return Worked::Held;
+        }
+        let start = self.position;
+        for _ in 0..TOGETHER {
+            if self.log.as_ref().is_some_and(|log| log.gathered() > WRITE) {
+                break;
+            }
+            let Ok(request) = waiting.try_recv() else { break };
+            self.take(request);
+        }
+        self.place_joined();
+        self.place_emitted();
+        if tick {
+            self.place_tick();
+        }
+        self.carry_out(start);
+        Worked::Done
+    }
+
+    fn due(&self) -> Timestamp {
+        let soon = clock::now() + TICK;
+        match self.retry {
+            _ if self.stopping => soon,
+            Some(retry) if !self.emitted.is_empty() => retry,
+            // What the shards have before them may move what is due, so it is looked at again in a moment.
+            _ if self.is_idle() => self.next_due(),
+            _ => self.next_due().max(soon),
+        }
+    }
+
+    fn has_finished(&self, waiting: &Receiver<Request>) -> bool {
+        let finished = self.stopping && self.is_idle() && self.emitted.is_empty() && waiting.is_empty();
+        if finished {
+            self.hand(|| Handed::Stop);
+        }
+        finished
     }
 }

@@ -2,9 +2,9 @@
 //! subscribers in slices, so that no question holds up events.
 
 use crate::clock;
-use crate::ingest::{Found, Request, Update};
+use crate::ingest::{Desk, Found, Passage, Progress, Update};
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -20,11 +20,14 @@ use tokio::sync::mpsc::error::TrySendError;
 /// Entries of the index that are looked at between two batches.
 const SLICE: usize = 2048;
 
+/// What may wait for a shard. While more than half of it does, nothing further is taken in.
+pub const RING: usize = 4096;
+
 /// What a shard is handed, in the order of the log.
 #[derive(Debug)]
 pub enum Handed {
     /// Events, or an empty batch that moves time.
-    Batch(Arc<Batch>),
+    Batch(Arc<Passage>),
     /// A change to the set of rules.
     Control {
         /// Its position.
@@ -33,6 +36,8 @@ pub enum Handed {
         now: Timestamp,
         /// The change.
         control: Arc<Control>,
+        /// To be told.
+        passage: Arc<Passage>,
     },
     /// A search, to be answered in this place.
     Search {
@@ -77,7 +82,8 @@ struct ShardThread {
     number: usize,
     shard: Shard,
     handed: Receiver<Handed>,
-    requests: Sender<Request>,
+    desk: Arc<Desk>,
+    progress: Arc<Progress>,
     telemetry: Arc<Telemetry>,
     stats: Arc<ShardStats>,
     rules: BTreeMap<Arc<str>, Rule>,
@@ -97,7 +103,8 @@ pub fn spawn(
     number: usize,
     shard: Shard,
     handed: Receiver<Handed>,
-    requests: Sender<Request>,
+    desk: Arc<Desk>,
+    progress: Arc<Progress>,
     telemetry: Arc<Telemetry>,
 ) -> std::io::Result<JoinHandle<()>> {
     let stats = telemetry.shard(number);
@@ -105,7 +112,8 @@ pub fn spawn(
         number,
         shard,
         handed,
-        requests,
+        desk,
+        progress,
         telemetry,
         stats,
         rules: BTreeMap::new(),
@@ -151,23 +159,23 @@ impl ShardThread {
 
     fn take(&mut self, handed: Handed) {
         match handed {
-            Handed::Batch(batch) => {
+            Handed::Batch(passage) => {
                 let started = clock::start();
-                let step = self.shard.step(&batch);
+                let step = self.shard.step(&passage.batch);
                 let (nanos, events) = (started.elapsed().as_nanos() as u64, step.own.len() as u64);
                 self.stats.nanos.add(nanos);
                 if let Some(each) = nanos.checked_div(events) {
                     self.stats.latency.note_nanos(each, events);
                 }
-                self.publish(&batch, &step);
-                self.report(step);
+                self.publish(&passage.batch, &step);
+                self.report(step, &passage);
             }
-            Handed::Control { position, now, control } => {
+            Handed::Control { position, now, control, passage } => {
                 let step = self.shard.control(&control, position, now);
                 if let Control::Remove { name } = &*control {
                     self.forget(name);
                 }
-                self.report(step);
+                self.report(step, &passage);
             }
             Handed::Search { matcher, limit, reply } => {
                 self.searches.push(Search { matcher, limit, cursor: 0, found: Vec::new(), count: 0, reply });
@@ -181,8 +189,8 @@ impl ShardThread {
         }
     }
 
-    /// Adds up what the step did and hands it to the sequencer.
-    fn report(&mut self, mut step: Step) {
+    /// Adds up what the step did and lets its position go on.
+    fn report(&mut self, mut step: Step, passage: &Passage) {
         self.stats.batches.add(1);
         self.stats.events.add(step.own.len() as u64);
         self.stats.position.set(step.position as i64);
@@ -225,10 +233,11 @@ impl ShardThread {
                 (rule.keys, rule.memory) = (keys, memory);
             }
         }
-        let stepped =
-            Request::Stepped { shard: self.number, step: Box::new(step), next_due: self.shard.next_due() };
-        // The sequencer outlives its shards; if it is gone all the same, the process is ending.
-        let _ = self.requests.send(stepped);
+        let position = step.position;
+        passage.pass(step, &self.desk);
+        let next_due = self.shard.next_due();
+        self.progress.reach(position, next_due);
+        self.desk.got_on(self.handed.len() <= RING / 2, next_due);
     }
 
     fn forget(&mut self, name: &str) {
@@ -240,7 +249,7 @@ impl ShardThread {
     }
 
     /// Tells subscribers what entered the index and what left it.
-    fn publish(&mut self, batch: &Arc<Batch>, step: &Step) {
+    fn publish(&mut self, batch: &Batch, step: &Step) {
         if self.subscribers.is_empty() || (step.own.is_empty() && step.expired.is_empty()) {
             return;
         }

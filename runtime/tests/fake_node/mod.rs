@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tidegate::ingest::{Accepted, Found, Ingest, Refused, Request, Update};
+use tidegate::ingest::{Accepted, Desk, Found, Ingest, Refused, Request, Update};
 use tidegate::telemetry::{InputStats, OutputStats, Telemetry};
 use tidegate_event::Batch;
 use tokio::sync::mpsc;
@@ -39,7 +39,9 @@ pub struct Node {
 impl Node {
     /// A node that accepts everything, with room for so many bytes.
     pub fn new(room: usize) -> Self {
-        let (requests, receiver) = crossbeam_channel::unbounded();
+        // Nobody opens the desk: what is queued there is taken by the thread below.
+        let desk = Arc::new(Desk::default());
+        let receiver = desk.queued().clone();
         let seen = Seen { batches: Vec::new(), mood: Mood::Accept, subscribers: Vec::new() };
         let seen = Arc::new(Mutex::new(seen));
         let state = seen.clone();
@@ -48,7 +50,7 @@ impl Node {
                 answer(request, &state);
             }
         });
-        let ingest = Ingest::new(requests, room, 7, 1);
+        let ingest = Ingest::new(desk, room, 7, 1);
         Self { ingest, telemetry: Arc::default(), seen, _thread: thread }
     }
 

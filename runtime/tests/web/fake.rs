@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tidegate::ingest::{Accepted, Ingest, Refused, Request, Update};
+use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
 use tidegate::telemetry::Telemetry;
 use tidegate::web::control::{Control, ControlError, Deployed, Deployment, LastFault, RuleState, RuleStatus};
@@ -128,7 +128,9 @@ impl Node {
 
     /// A node that is set up differently.
     pub async fn with(change: impl FnOnce(&mut Web)) -> Self {
-        let (requests, receiver) = crossbeam_channel::unbounded();
+        // Nobody opens the desk: what is queued there is taken by the thread below.
+        let desk = Arc::new(Desk::default());
+        let receiver = desk.queued().clone();
         let state = Arc::new(Mutex::new(State { held: vec![sample()], ..State::default() }));
         let (broken, hold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let telemetry = Arc::new(Telemetry::default());
@@ -141,7 +143,7 @@ impl Node {
         let wishes = Arc::new(Mutex::new(Vec::new()));
         let more = Arc::new(AtomicUsize::new(0));
         let mut web = Web {
-            ingest: Ingest::new(requests, ROOM, 0, 1),
+            ingest: Ingest::new(desk, ROOM, 0, 1),
             control: Arc::new(FakeControl { wishes: wishes.clone(), more: more.clone() }),
             telemetry: telemetry.clone(),
             live: {

@@ -81,7 +81,8 @@ pub fn run(
     };
     let plan = Plan::new(args, crate::clock::start());
     thread::scope(|scope| {
-        let (shared, plan) = (&shared, &plan);
+        // The waker outlives the sender: closing it would take back the wake.
+        let (shared, plan, done) = (&shared, &plan, &done);
         let sender = scope.spawn(move || {
             let outcome = send(args, frames, streams, plan, shared);
             match &outcome {

@@ -11,8 +11,7 @@ struct Looked {
 
 impl Looked {
     fn new() -> Self {
-        let (requests, _) = crossbeam_channel::unbounded();
-        Self { telemetry: Arc::default(), ingest: Ingest::new(requests, 1 << 20, 0, 1) }
+        Self { telemetry: Arc::default(), ingest: Ingest::new(Arc::default(), 1 << 20, 0, 1) }
     }
 
     fn reading(&self) -> Reading {
