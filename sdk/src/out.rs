@@ -58,8 +58,7 @@ impl<'a> Out<'a> {
     /// says so before each event; only an `on_batch` of your own has to.
     #[inline]
     pub fn about(&mut self, row: u32, event: &Event<'_>) {
-        crate::sys::mark_row(row);
-        self.reply.row = row;
+        crate::sys::mark_row(self.reply, row);
         self.event_time = event.time();
         self.base = Base::Row(row);
     }

@@ -19,7 +19,9 @@ use crate::streams::Streams;
 use crate::sys;
 use core::fmt;
 use tidegate_event::abi::{Moment, NO_ROW};
-use tidegate_event::{Action, Base, BatchError, BatchRef, Field, Record, Reply, Settings, Spot, Timestamp};
+use tidegate_event::{
+    Action, Base, BatchError, BatchRef, Event, Field, Record, Reply, Settings, Spot, Timestamp,
+};
 
 /// A call keeps so many lines of its rule.
 pub const NOTES_MAX: u32 = 64;
@@ -157,47 +159,65 @@ impl<R: Rule> Runner<R> {
 
     fn rows(&mut self, batch: &BatchRef<'_>, reply: &mut Reply) -> Result<(), Refused> {
         let now = batch.header.now;
-        let mut rest = batch.events();
         let mut row = 0;
-        while let Some(event) = rest.peek() {
-            let (slot, binding, leaving) = (event.slot(), event.binding(), event.is_leaving());
+        sys::mark(NO_ROW, Moment::Event);
+        let mut next = batch.event(0);
+        while let Some(event) = next {
+            let (slot, binding) = (event.slot(), event.binding());
+            sys::mark_row(reply, row);
             let params = params(&self.bound, binding).ok_or(Refused::Binding { row, binding })?;
-            sys::mark(row, if leaving { Moment::Expire } else { Moment::Event });
-            reply.row = row;
-            if !self.streams.has(slot, binding) {
+            let key = loop {
+                if let Some(key) = self.streams.find_bound(slot, binding) {
+                    break key;
+                }
                 if !self.streams.accepts(slot) {
                     return Err(Refused::Slot { row, slot });
                 }
                 self.streams.start(slot, binding, R::first_seen(&event, params));
-            }
-            let Some(key) = self.streams.find(slot) else { break };
+            };
             let before = key.pending.first();
             let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));
-            if leaving {
+            if event.is_leaving() {
+                sys::mark(row, Moment::Expire);
                 out.about(row, &event);
                 key.state.on_expire(&event, params, &mut out);
+                sys::mark(row, Moment::Event);
                 self.streams.end(slot);
-                rest.next();
                 row += 1;
+                next = batch.event(row as usize);
                 continue;
             }
-            let run = rest.clone();
-            rest.next();
             let mut end = row + 1;
-            while rest
-                .peek()
-                .is_some_and(|next| next.slot() == slot && next.binding() == binding && !next.is_leaving())
-            {
-                rest.next();
-                end += 1;
+            next = batch.event(end as usize);
+            if next.is_some_and(|next| continues(&next, slot, binding)) {
+                (end, next) = run_end(batch, end, slot, binding);
             }
-            key.state.on_batch(Run::new(run, row, end), params, &mut out);
+            key.state.on_batch(Run::new(batch, row, end), params, &mut out);
+            row = end;
             if key.pending.first() != before {
                 self.streams.settle(slot, before);
             }
-            row = end;
         }
         Ok(())
+    }
+}
+
+/// Whether an event goes in together with the one before it, which is of that key.
+#[inline]
+fn continues(event: &Event<'_>, slot: u32, binding: u32) -> bool {
+    event.slot() == slot && event.binding() == binding && !event.is_leaving()
+}
+
+/// The first row after `row` that does not go in together with it, and its event if there is one.
+#[inline(never)]
+fn run_end<'a>(batch: &BatchRef<'a>, row: u32, slot: u32, binding: u32) -> (u32, Option<Event<'a>>) {
+    let mut end = row;
+    loop {
+        end += 1;
+        let next = batch.event(end as usize);
+        if !next.is_some_and(|next| continues(&next, slot, binding)) {
+            return (end, next);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::out::Out;
 use crate::params::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidegate_event::{Event, Events};
+use tidegate_event::{BatchRef, Event};
 
 /// What can be remembered: data that can be saved and read back. Nothing to implement; deriving `Serialize` and
 /// `Deserialize` is enough.
@@ -67,16 +67,15 @@ pub trait Rule: Remembered {
 /// Events of one key that stand in a row, each with its number in the batch.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
-    events: Events<'a>,
+    batch: &'a BatchRef<'a>,
     row: u32,
     end: u32,
 }
 
 impl<'a> Run<'a> {
-    /// The rows from `row` to before `end`, which are the next of these events.
     #[inline]
-    pub(crate) fn new(events: Events<'a>, row: u32, end: u32) -> Self {
-        Self { events, row, end }
+    pub(crate) fn new(batch: &'a BatchRef<'a>, row: u32, end: u32) -> Self {
+        Self { batch, row, end }
     }
 }
 
@@ -90,7 +89,7 @@ impl<'a> Iterator for Run<'a> {
         }
         let row = self.row;
         self.row += 1;
-        Some((row, self.events.next()?))
+        Some((row, self.batch.event(row as usize)?))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

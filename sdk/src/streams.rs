@@ -160,10 +160,10 @@ impl<S> Streams<S> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// Whether a slot has state for that deployed rule.
+    /// The key with a slot, if it has state for that deployed rule.
     #[inline]
-    pub fn has(&self, slot: u32, binding: u32) -> bool {
-        matches!(self.slots.get(slot as usize), Some(Some(key)) if key.binding == binding)
+    pub fn find_bound(&mut self, slot: u32, binding: u32) -> Option<&mut Key<S>> {
+        self.find(slot).filter(|key| key.binding == binding)
     }
 
     /// Whether a slot is one that the host may use.

@@ -5,10 +5,11 @@
 //! Atomics are how a static is written without unsafe code; in a module, which has one thread, they are plain stores.
 //!
 //! What is left for the fence are three attributes that give symbols and a section their names. Natively nothing of this
-//! is there but [`mark`], which does nothing.
+//! is there but [`mark`], which does nothing, and [`mark_row`].
 
 #![allow(unsafe_code)] // `#[unsafe(no_mangle)]` and `#[unsafe(link_section)]`, in `__export!` below
 
+use tidegate_event::Reply;
 use tidegate_event::abi::Moment;
 
 /// Says what is being done for which row, or for the wake of which slot, in case it is the last thing.
@@ -19,12 +20,17 @@ pub(crate) fn mark(row: u32, moment: Moment) {
     let _ = (row, moment);
 }
 
-/// Says which row is being handled, in case it is the last one.
+/// Says which row is being handled, in case it is the last one: natively in the reply, since there is no descriptor.
 #[inline]
-pub(crate) fn mark_row(row: u32) {
+pub(crate) fn mark_row(reply: &mut Reply, row: u32) {
     #[cfg(target_arch = "wasm32")]
     guest::mark_row(row);
-    let _ = row;
+    #[cfg(target_arch = "wasm32")]
+    let _ = reply;
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        reply.row = row;
+    }
 }
 
 /// The exports of a module and its manifest section. For the footer of `#[rule]`.

@@ -501,14 +501,18 @@ impl<'a> BatchRef<'a> {
     /// The event in a row, if there is such a row.
     #[inline]
     pub fn event(&self, row: usize) -> Option<Event<'a>> {
-        let at = row.checked_mul(self.stride)?;
+        // Where it does not wrap around it is right, and where it does there is no such row.
+        let at = (row < self.count).then(|| row.wrapping_mul(self.stride))?;
         Some(Event::new(self.rows.get(at..)?.first_chunk::<ROW>()?, self.bytes))
     }
 
     /// All events in order.
     #[inline]
-    pub fn events(&self) -> Events<'a> {
-        Events { rows: self.rows, stride: self.stride, bytes: self.bytes }
+    pub fn events(&self) -> impl Iterator<Item = Event<'a>> + use<'a> {
+        let bytes = self.bytes;
+        self.rows
+            .chunks_exact(self.stride)
+            .filter_map(move |row| Some(Event::new(row.first_chunk::<ROW>()?, bytes)))
     }
 
     /// An owned copy, as the log's reader makes.
@@ -516,32 +520,5 @@ impl<'a> BatchRef<'a> {
         let rows =
             self.rows.chunks_exact(self.stride).filter_map(|row| row.first_chunk::<ROW>().copied()).collect();
         Batch { header: self.header, rows, bytes: self.bytes.to_vec() }
-    }
-}
-
-/// Events of a batch in order, from some row on.
-#[derive(Clone, Debug)]
-pub struct Events<'a> {
-    rows: &'a [u8],
-    stride: usize,
-    bytes: &'a [u8],
-}
-
-impl<'a> Events<'a> {
-    /// The next event, which stays the next.
-    #[inline]
-    pub fn peek(&self) -> Option<Event<'a>> {
-        Some(Event::new(self.rows.first_chunk::<ROW>()?, self.bytes))
-    }
-}
-
-impl<'a> Iterator for Events<'a> {
-    type Item = Event<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Event<'a>> {
-        let event = self.peek()?;
-        self.rows = self.rows.get(self.stride..).unwrap_or_default();
-        Some(event)
     }
 }

@@ -20,7 +20,7 @@ mod setting;
 mod state;
 mod time;
 
-pub use batch::{Batch, BatchBuilder, BatchError, BatchRef, Events, Header, Kept, ROW, Row, RowWriter};
+pub use batch::{Batch, BatchBuilder, BatchError, BatchRef, Header, Kept, ROW, Row, RowWriter};
 pub use effect::{
     Action, Base, Effect, Override, Overrides, RECORD, Record, Reply, ReplyError, ReplyRef, Spot,
 };
