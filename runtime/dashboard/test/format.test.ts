@@ -2,7 +2,18 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { brief, bytes, compact, grouped, nanoseconds, rate, span, timeOfDay } from "../src/logic/format.ts";
+import {
+  brief,
+  bytes,
+  compact,
+  grouped,
+  milliseconds,
+  nanoseconds,
+  percent,
+  rate,
+  span,
+  timeOfDay,
+} from "../src/logic/format.ts";
 
 test("metrics keep four digits and lose their zeros", () => {
   const cases: [number | null, string][] = [
@@ -103,4 +114,27 @@ test("lengths of time have two parts at most", () => {
 test("the time of day is that of the zone that was asked for", () => {
   assert.equal(timeOfDay(Date.UTC(2024, 1, 3, 2, 51, 7), true), "02:51:07");
   assert.equal(timeOfDay(Number.NaN), "");
+});
+
+test("a share is in percent, and a little is not nothing", () => {
+  const cases: [number, string][] = [
+    [0, "0 %"],
+    [0.0001, "< 0.1 %"],
+    [0.004, "0.4 %"],
+    [0.384, "38 %"],
+    [1.8, "180 %"],
+    [Number.NaN, "–"],
+  ];
+  for (const [value, expected] of cases) assert.equal(percent(value), expected);
+});
+
+test("milliseconds take the unit that suits them", () => {
+  const cases: [number | null | undefined, string][] = [
+    [0.0841, "84.1 µs"],
+    [1.2, "1.2 ms"],
+    [3_400, "3.4 s"],
+    [null, "–"],
+    [undefined, "–"],
+  ];
+  for (const [value, expected] of cases) assert.equal(milliseconds(value), expected);
 });

@@ -5,7 +5,8 @@
 //! for twice the interval. Rates and quantiles are of the time since the last look, as long as that really was; a quantile
 //! of nothing is not reported.
 //!
-//! The bound: of the rules that ran, only the [`RULES`] that took most time are reported.
+//! The bound: of the rules that ran, only the [`RULES`] that took most time are reported. One that was reported stays until
+//! another takes [`STAY`] times as long, or names would come and go with every look where many rules do the same.
 
 mod reading;
 
@@ -13,6 +14,8 @@ use crate::config::INSTRUMENTATION;
 use crate::ingest::Ingest;
 use crate::telemetry::{InputStats, Telemetry, Times};
 use reading::{InputReading, OutputReading, Reading, RuleReading, ShardReading};
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_event::{BatchBuilder, Metric, NewEvent};
@@ -21,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Rules that are reported at once.
 const RULES: usize = 50;
+
+/// How much more weight the time of a rule has that was reported last time.
+const STAY: u64 = 4;
 
 /// Riemann's quantiles, as it writes them.
 const QUANTILES: [(&str, f64); 5] =
@@ -68,9 +74,13 @@ impl Instrumentation {
             // With thousands of rules a look takes milliseconds, which sockets should not wait for.
             let (telemetry, ingest) = (self.telemetry.clone(), self.ingest.clone());
             let (host, ttl) = (self.host.clone(), self.interval.as_secs_f32() * 2.0);
+            let stats = self.stats.clone();
             let look = tokio::task::spawn_blocking(move || {
-                let now = Reading::take(&telemetry, &ingest);
-                (report(&host, ttl, &before, &now), now)
+                let mut now = Reading::take(&telemetry, &ingest);
+                let events = report(&host, ttl, &before, &mut now);
+                // What looking costs is counted where other inputs count what a message takes.
+                stats.latency.note(now.at.elapsed(), 1);
+                (events, now)
             });
             let Ok((events, now)) = look.await else {
                 return tracing::error!("the node failed to look at itself: it reports no more");
@@ -82,8 +92,8 @@ impl Instrumentation {
     }
 }
 
-/// All events of one look.
-fn report(host: &str, ttl: f32, before: &Reading, now: &Reading) -> BatchBuilder {
+/// All events of one look; it notes which rules it reported.
+fn report(host: &str, ttl: f32, before: &Reading, now: &mut Reading) -> BatchBuilder {
     let seconds = now.at.saturating_duration_since(before.at).as_secs_f64().max(1e-3);
     let mut report = Report { host, ttl, seconds, events: BatchBuilder::new() };
     report.node(before, now);
@@ -96,7 +106,7 @@ fn report(host: &str, ttl: f32, before: &Reading, now: &Reading) -> BatchBuilder
     for (number, shard) in &now.shards {
         report.shard(*number, before.shards.get(number).unwrap_or(&ShardReading::default()), shard);
     }
-    report.rules(before, now);
+    now.reported = report.rules(before, now);
     report.events
 }
 
@@ -183,8 +193,9 @@ impl Report<'_> {
         self.whole(&format!("{shard} queue"), now.waiting as i64);
     }
 
-    /// Those that ran, or failed, and took most time.
-    fn rules(&mut self, before: &Reading, now: &Reading) {
+    /// Those that ran, or failed, and took most time. Returns their names.
+    fn rules(&mut self, before: &Reading, now: &Reading) -> HashSet<Arc<str>> {
+        let reported = &before.reported;
         let nothing = RuleReading::default();
         let mut ran: Vec<_> = now
             .rules
@@ -192,10 +203,12 @@ impl Report<'_> {
             .map(|(name, rule)| (name, before.rules.get(name).unwrap_or(&nothing), rule))
             .filter(|(_, before, now)| now.calls != before.calls || now.faults != before.faults)
             .collect();
-        ran.sort_by_key(|(name, before, now)| {
-            (std::cmp::Reverse(now.nanos.saturating_sub(before.nanos)), (*name).clone())
+        ran.sort_by_cached_key(|(name, before, now)| {
+            let weight = if reported.contains(*name) { STAY } else { 1 };
+            (Reverse(now.nanos.saturating_sub(before.nanos).saturating_mul(weight)), (*name).clone())
         });
-        for (name, before, now) in ran.into_iter().take(RULES) {
+        ran.truncate(RULES);
+        for (name, before, now) in &ran {
             let rule = format!("tidegate rule {name}");
             self.rate(&format!("{rule} rate"), before.events, now.events);
             let events = now.events.saturating_sub(before.events);
@@ -213,6 +226,7 @@ impl Report<'_> {
             };
             self.number(&format!("{rule} faults"), faults as f64, state);
         }
+        ran.into_iter().map(|(name, ..)| name.clone()).collect()
     }
 
     fn quantiles(&mut self, service: &str, times: &Times) {

@@ -11,7 +11,8 @@ use std::cmp::Reverse;
 pub enum Order {
     /// By name.
     Name,
-    /// Those in trouble first, then those that take most time.
+    /// Those in trouble first, then those that take most time; where that is alike, within a factor of two, by name, so that
+    /// a list that is read does not jump about.
     Activity,
 }
 
@@ -61,10 +62,13 @@ pub fn rank(app: &Shared, wanted: &Wanted) -> Ranked {
     match wanted.order {
         Order::Name => first(&mut names, wanted.limit, |(name, _)| name.clone()),
         Order::Activity => app.pulse.rates(|rates| {
-            let busy = |name: &str| rates.rules.get(name).map_or(0.0, |rate| rate.nanos.per_second());
+            let busy = |name: &str| {
+                let nanos = rates.rules.get(name).map_or(0.0, |rate| rate.nanos.per_second());
+                (nanos as u64).checked_ilog2()
+            };
             let mut ranked: Vec<_> = names
                 .drain(..)
-                .map(|(name, state)| ((Reverse(trouble(state)), Reverse(busy(&name) as u64), name), state))
+                .map(|(name, state)| ((Reverse(trouble(state)), Reverse(busy(&name)), name), state))
                 .collect();
             first(&mut ranked, wanted.limit, |(key, _)| key.clone());
             names.extend(ranked.into_iter().map(|((_, _, name), state)| (name, state)));

@@ -80,10 +80,11 @@ export function milliseconds(value: number | null | undefined): string {
   return value < 999.5 ? nanoseconds(value * 1e6) : `${trimmed((value / 1e3).toPrecision(3))} s`;
 }
 
-/** A share: `0.4 %`, `38 %`, `180 %`. */
+/** A share: `< 0.1 %`, `0.4 %`, `38 %`, `180 %`. */
 export function percent(value: number): string {
   if (!Number.isFinite(value)) return "–";
   const size = value * 100;
+  if (size > 0 && size < 0.05) return "< 0.1 %";
   return `${size < 9.95 ? trimmed(size.toFixed(1)) : Math.round(size)} %`;
 }
 

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::ingest::Ingest;
 use crate::telemetry::{InputStats, OutputStats, Process, RuleStats, ShardStats, Telemetry, Times};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +30,8 @@ pub struct Reading {
     pub shards: BTreeMap<usize, ShardReading>,
     /// By name.
     pub rules: HashMap<Arc<str>, RuleReading>,
+    /// The rules that were reported then.
+    pub reported: HashSet<Arc<str>>,
 }
 
 /// An input.
@@ -84,11 +86,11 @@ pub struct RuleReading {
 impl Reading {
     /// Reads everything now. Called on a thread of the runtime, or a blocking one of it.
     pub fn take(telemetry: &Telemetry, ingest: &Ingest) -> Self {
-        let now = clock::now().0;
+        let (at, now) = (clock::start(), clock::now().0);
         let shards = telemetry.shards().into_iter();
         let rules = telemetry.rules().into_iter();
         Self {
-            at: clock::start(),
+            at,
             events: telemetry.events.get(),
             waiting: ingest.waiting(),
             in_flight: ingest.in_flight(),
@@ -105,6 +107,7 @@ impl Reading {
                 .map(|(number, shard)| (number, ShardReading::of(&shard, telemetry.waiting(&shard))))
                 .collect(),
             rules: rules.map(|rule| (rule.name.clone(), RuleReading::of(&rule, now))).collect(),
+            reported: HashSet::new(),
         }
     }
 }

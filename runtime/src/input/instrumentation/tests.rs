@@ -20,11 +20,19 @@ impl Looked {
 
     /// Does the work and tells what is reported of it: service to metric and state.
     fn report(&self, work: impl FnOnce()) -> BTreeMap<String, (f64, String)> {
-        let before = self.reading();
+        self.report_after(&self.reading(), work).0
+    }
+
+    /// The same since an earlier look, with the look that was taken now.
+    fn report_after(
+        &self,
+        before: &Reading,
+        work: impl FnOnce(),
+    ) -> (BTreeMap<String, (f64, String)>, Reading) {
         work();
         let mut now = self.reading();
         now.at = before.at + Duration::from_secs(10);
-        let batch = report("node1", 20.0, &before, &now).finish();
+        let batch = report("node1", 20.0, before, &mut now).finish();
         let mut all = BTreeMap::new();
         for event in batch.events() {
             assert_eq!((event.host(), event.ttl()), (Some("node1"), Some(20.0)));
@@ -32,7 +40,7 @@ impl Looked {
             let what = (event.metric().unwrap(), event.state().unwrap().to_owned());
             assert!(all.insert(event.service().unwrap().to_owned(), what).is_none(), "twice: {event:?}");
         }
-        all
+        (all, now)
     }
 }
 
@@ -162,4 +170,27 @@ fn of_many_rules_those_that_took_most_time_are_reported() {
         check(&all, service, metric, state);
     }
     assert!(!looked.report(|| {}).keys().any(|service| service.starts_with("tidegate rule")), "none ran");
+}
+
+#[test]
+fn where_many_rules_do_the_same_the_same_ones_stay_reported() {
+    let looked = Looked::new();
+    let rules: Vec<_> = (0..200).map(|n| looked.telemetry.rule(&format!("r{n:03}"))).collect();
+    let names = |all: &BTreeMap<String, (f64, String)>| -> Vec<String> {
+        all.keys()
+            .filter(|service| service.ends_with(" rate") && service.contains(" rule "))
+            .cloned()
+            .collect()
+    };
+    let run = |least: usize, nanos: u64| {
+        for (n, rule) in rules.iter().enumerate() {
+            rule.calls.add(1);
+            rule.nanos.add(if n < least { 100 } else { nanos });
+        }
+    };
+    let (first, then) = looked.report_after(&looked.reading(), || run(200, 0));
+    let (second, then) = looked.report_after(&then, || run(100, 399));
+    assert_eq!(names(&first), names(&second), "others took longer, but not four times");
+    let (third, _) = looked.report_after(&then, || run(199, 401));
+    assert!(names(&third).contains(&"tidegate rule r199 rate".to_owned()), "{:?}", names(&third));
 }
