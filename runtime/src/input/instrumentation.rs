@@ -202,13 +202,17 @@ impl Report<'_> {
             .iter()
             .map(|(name, rule)| (name, before.rules.get(name).unwrap_or(&nothing), rule))
             .filter(|(_, before, now)| now.calls != before.calls || now.faults != before.faults)
+            .map(|(name, before, now)| {
+                let weight = if reported.contains(name) { STAY } else { 1 };
+                let took = now.nanos.saturating_sub(before.nanos);
+                ((Reverse(took.saturating_mul(weight)), name), before, now)
+            })
             .collect();
-        ran.sort_by_cached_key(|(name, before, now)| {
-            let weight = if reported.contains(*name) { STAY } else { 1 };
-            (Reverse(now.nanos.saturating_sub(before.nanos).saturating_mul(weight)), (*name).clone())
-        });
-        ran.truncate(RULES);
-        for (name, before, now) in &ran {
+        if ran.len() > RULES {
+            ran.select_nth_unstable_by(RULES, |(one, ..), (other, ..)| one.cmp(other));
+            ran.truncate(RULES);
+        }
+        for ((_, name), before, now) in &ran {
             let rule = format!("tidegate rule {name}");
             self.rate(&format!("{rule} rate"), before.events, now.events);
             let events = now.events.saturating_sub(before.events);
@@ -226,7 +230,7 @@ impl Report<'_> {
             };
             self.number(&format!("{rule} faults"), faults as f64, state);
         }
-        ran.into_iter().map(|(name, ..)| name.clone()).collect()
+        ran.into_iter().map(|((_, name), ..)| name.clone()).collect()
     }
 
     fn quantiles(&mut self, service: &str, times: &Times) {

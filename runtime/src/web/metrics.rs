@@ -229,7 +229,7 @@ impl Page {
         self.times(
             "tidegate_shard_event_seconds",
             "What an event takes: index and rules, on average over the batch it came in.",
-            5..=20,
+            5..=24,
             times,
         );
         let states = (0..6_u8).map(|code| {
