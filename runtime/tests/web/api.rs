@@ -424,7 +424,8 @@ async fn metrics_have_help_and_type_and_stay_bounded() {
         r#"tidegate_shard_queued{shard="0"} 2"#,
         r#"tidegate_build_info{version="0.1.0"} 1"#,
         "tidegate_subscribers 0",
-        "tidegate_in_flight_bytes 0",
+        "# TYPE tidegate_in_flight_bytes gauge",
+        "tidegate_in_flight_limit_bytes 33554432",
     ];
     if cfg!(target_os = "linux") {
         expected.push("# TYPE process_resident_memory_bytes gauge");
