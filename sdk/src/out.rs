@@ -124,16 +124,15 @@ impl<'a> Out<'a> {
             overrides: 0,
         };
         self.reply.push(&record);
-        Sending { reply: self.reply, record, amended: false }
+        Sending { reply: self.reply }
     }
 }
 
 /// An event that is being described. Nothing happens without [`send`](Self::send).
 #[must_use = "nothing is sent without .send()"]
 pub struct Sending<'a> {
+    /// Its last effect is the event.
     reply: &'a mut Reply,
-    record: Record,
-    amended: bool,
 }
 
 /// A state's word: one of the five usual ones as [`State`], or any of your own as text.
@@ -189,20 +188,18 @@ impl Sending<'_> {
 
     /// With this metric.
     #[inline]
-    pub fn metric(mut self, metric: impl Into<Metric>) -> Self {
-        self.record.metric = Spot::Set(match metric.into() {
+    pub fn metric(self, metric: impl Into<Metric>) -> Self {
+        self.reply.set_metric(Spot::Set(match metric.into() {
             // Which bits a NaN has depends on the machine; all of them become this one.
             Metric::Float(value) if value.is_nan() => Metric::Float(f64::from_bits(0x7ff8_0000_0000_0000)),
             metric => metric,
-        });
-        self.amended = true;
+        }));
         self
     }
 
     /// Without a metric.
-    pub fn no_metric(mut self) -> Self {
-        self.record.metric = Spot::Clear;
-        self.amended = true;
+    pub fn no_metric(self) -> Self {
+        self.reply.set_metric(Spot::Clear);
         self
     }
 
@@ -214,9 +211,8 @@ impl Sending<'_> {
     }
 
     /// At this time. Without it: the event's own time, in `on_wake` the wake's.
-    pub fn time(mut self, time: Timestamp) -> Self {
-        self.record.time = time;
-        self.amended = true;
+    pub fn time(self, time: Timestamp) -> Self {
+        self.reply.set_time(time);
         self
     }
 
@@ -253,9 +249,6 @@ impl Sending<'_> {
     /// Sends it.
     #[inline]
     pub fn send(self) {
-        if self.amended {
-            self.reply.amend(&self.record);
-        }
         core::mem::forget(self);
     }
 }

@@ -62,6 +62,19 @@ pub enum Spot {
     Clear,
 }
 
+impl Spot {
+    /// Its kind and bits in a record.
+    #[inline]
+    const fn bits(self) -> (u32, u64) {
+        match self {
+            Self::Keep => (0, 0),
+            Self::Set(Metric::Int(value)) => (1, value as u64),
+            Self::Set(Metric::Float(value)) => (2, value.to_bits()),
+            Self::Clear => (3, 0),
+        }
+    }
+}
+
 /// The fixed part of an effect.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
@@ -89,12 +102,7 @@ impl Record {
             Base::Row(row) => (1, row),
             Base::Slot(slot) => (2, slot),
         };
-        let (metric_kind, bits) = match self.metric {
-            Spot::Keep => (0, 0),
-            Spot::Set(Metric::Int(value)) => (1, value as u64),
-            Spot::Set(Metric::Float(value)) => (2, value.to_bits()),
-            Spot::Clear => (3, 0),
-        };
+        let (metric_kind, bits) = self.metric.bits();
         let flags = metric_kind | base_kind << 4 | (self.action as u32) << 8;
         to[0..4].copy_from_slice(&base.to_le_bytes());
         to[4..8].copy_from_slice(&u32::to_le_bytes(flags));
@@ -108,7 +116,11 @@ impl Record {
     /// The record in these 32 bytes; `None` when its action or base is unknown.
     #[inline]
     pub fn read(from: &[u8; RECORD]) -> Option<Self> {
-        let word = |at: usize| u32::from_le_bytes([from[at], from[at + 1], from[at + 2], from[at + 3]]);
+        let word = |at: usize| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&from[at..at + 4]);
+            u32::from_le_bytes(word)
+        };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         let flags = word(4);
         Some(Self {
@@ -190,17 +202,26 @@ impl Reply {
     }
 
     /// Appends an effect; its overrides are those that follow.
+    #[inline]
     pub fn push(&mut self, record: &Record) {
         self.records.push(record.write());
         self.open = None;
     }
 
-    /// Writes the last effect's fixed part anew; its overrides stay. Without an effect it does nothing.
-    pub fn amend(&mut self, record: &Record) {
+    /// Gives the last effect another metric. Without an effect it does nothing.
+    #[inline]
+    pub fn set_metric(&mut self, metric: Spot) {
         let Some(last) = self.records.last_mut() else { return };
-        let overrides = [last[28], last[29], last[30], last[31]];
-        *last = record.write();
-        last[28..32].copy_from_slice(&overrides);
+        let (kind, bits) = metric.bits();
+        last[4] = last[4] & !3 | kind as u8;
+        last[8..16].copy_from_slice(&bits.to_le_bytes());
+    }
+
+    /// Gives the last effect another time. Without an effect it does nothing.
+    #[inline]
+    pub fn set_time(&mut self, time: Timestamp) {
+        let Some(last) = self.records.last_mut() else { return };
+        last[16..24].copy_from_slice(&time.0.to_le_bytes());
     }
 
     /// Takes back the last effect and its overrides.
@@ -325,6 +346,7 @@ impl<'a> ReplyRef<'a> {
     }
 
     /// The effects in order, each checked as it comes; after an error there are no more.
+    #[inline]
     pub fn effects(&self) -> impl Iterator<Item = Result<Effect<'a>, ReplyError>> + use<'a> {
         let bytes = self.bytes;
         let mut failed = false;
@@ -338,11 +360,15 @@ impl<'a> ReplyRef<'a> {
         })
     }
 
+    #[inline]
     fn effect(index: usize, raw: &[u8; RECORD], bytes: &'a [u8]) -> Result<Effect<'a>, ReplyError> {
         let record = Record::read(raw).ok_or(ReplyError::Record { index })?;
         let effect = Effect { record, bytes };
+        if record.overrides == 0 {
+            return Ok(effect);
+        }
         let mut overrides = effect.overrides();
-        if record.overrides != 0 && (overrides.broken() || overrides.by_ref().count() != overrides.claimed) {
+        if overrides.broken() || overrides.by_ref().count() != overrides.claimed {
             return Err(ReplyError::Overrides { index });
         }
         Ok(effect)
@@ -448,11 +474,26 @@ mod tests {
     }
 
     #[test]
-    fn the_last_effect_can_be_amended_and_taken_back() {
+    fn the_last_effect_can_be_changed_and_taken_back() {
         let mut reply = Reply::default();
+        reply.set_metric(Spot::Clear);
+        reply.set_time(Timestamp(1));
+        assert!(reply.is_empty());
+        for metric in
+            [Spot::Set(Metric::Float(0.5)), Spot::Set(Metric::Int(-1)), Spot::Keep, Spot::Set(Metric::Int(7))]
+        {
+            reply.push(&record());
+            reply.set_metric(metric);
+            reply.set_time(Timestamp(-3));
+            assert_eq!(
+                reply.read().effects().last().unwrap().unwrap().record,
+                Record { metric, time: Timestamp(-3), ..record() }
+            );
+            reply.take_back();
+        }
         reply.push(&record());
         reply.push_override(Field::State, false, b"", b"ok");
-        reply.amend(&Record { metric: Spot::Clear, ..record() });
+        reply.set_metric(Spot::Clear);
         let before = reply.clone();
         reply.push(&record());
         reply.push_override(Field::Host, false, b"", b"web1");
