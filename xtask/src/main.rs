@@ -6,6 +6,7 @@
 mod book;
 mod chores;
 mod demo;
+mod figures;
 mod instructions;
 mod program;
 mod server;
@@ -25,6 +26,8 @@ cargo xtask test [--clients] [--page] [--all] [--only NAME]
 cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
 cargo xtask instructions [--accept]         count the instructions of each stage under callgrind and compare them with
                                             benches/instructions.json; --accept writes it anew
+cargo xtask figures [--soak SECONDS]        measure everything on this machine, as Markdown: about five minutes, and with
+                                            --soak twice so many seconds more. The machine should do nothing else.
 cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
 
 enum Wish {
@@ -32,6 +35,7 @@ enum Wish {
     Test(chores::Wish),
     Rules,
     Instructions { accept: bool },
+    Figures(figures::Wish),
     Tidy,
     Help,
 }
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Ok(Wish::Instructions { accept }) => program::Workspace::ask().and_then(|workspace| {
             if accept { instructions::accept(&workspace) } else { instructions::check(&workspace) }
         }),
+        Ok(Wish::Figures(wish)) => figures::run(&wish),
         Ok(Wish::Tidy) => tidy::run(),
     };
     match outcome {
@@ -69,6 +74,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("test") => Wish::Test(chores::Wish::default()),
         Some("rules") => Wish::Rules,
         Some("instructions") => Wish::Instructions { accept: false },
+        Some("figures") => Wish::Figures(figures::Wish::default()),
         Some("tidy") => Wish::Tidy,
         None | Some("help" | "--help" | "-h") => return Ok(Wish::Help),
         Some(other) => return Err(format!("there is no chore `{other}`")),
@@ -88,6 +94,11 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
                 demo.port = port.parse().map_err(|_| format!("--port {port}: a port was expected"))?;
             }
             (Wish::Instructions { accept }, "--accept") => *accept = true,
+            (Wish::Figures(figures), "--soak") => {
+                let seconds = value()?;
+                figures.soak =
+                    seconds.parse().map_err(|_| format!("--soak {seconds}: seconds were expected"))?;
+            }
             (Wish::Test(test), "--clients") => test.clients = true,
             (Wish::Test(test), "--page") => test.page = true,
             (Wish::Test(test), "--all") => (test.clients, test.page) = (true, true),
@@ -112,6 +123,8 @@ mod tests {
         assert_eq!((demo.ends_after, demo.port), (Some(Duration::from_secs(5)), 8080));
         let Ok(Wish::Test(test)) = said("test --all --only clippy") else { panic!() };
         assert_eq!((test.clients, test.page, test.only.as_deref()), (true, true, Some("clippy")));
+        let Ok(Wish::Figures(figures)) = said("figures --soak 600") else { panic!() };
+        assert_eq!(figures.soak, 600);
         assert!(matches!(said("instructions --accept"), Ok(Wish::Instructions { accept: true })));
         assert!(matches!(said(""), Ok(Wish::Help)));
         assert!(matches!(said("test --help"), Ok(Wish::Help)));

@@ -64,6 +64,11 @@ impl Server {
         }
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The page's address, which is the control interface's too.
     pub fn page(&self) -> Result<&str> {
         self.listener("page").map(|page| page.trim_end_matches('/'))
