@@ -4,6 +4,7 @@
 //! the quartiles is given beside it. Compare figures of one run with each other, not with those of another day.
 
 mod frames;
+mod limits;
 mod load;
 mod many;
 mod process;

@@ -1,5 +1,6 @@
 //! Each stage of the hot path by itself, and all of one shard together.
 
+use super::limits::limits;
 use super::rules::{Counted, Idle, Linked, built_in, find};
 use super::workload::{Fleet, Kind, START};
 use super::{Frames, Timing, round};
@@ -71,7 +72,7 @@ impl StageArgs {
         (2 * self.streams).div_ceil(self.batch).clamp(16, 4096)
     }
 
-    fn messages(&self) -> Vec<Vec<u8>> {
+    pub(super) fn messages(&self) -> Vec<Vec<u8>> {
         Fleet::of(self.workload, self.streams).messages(self.rounds(), self.batch)
     }
 
@@ -283,7 +284,7 @@ fn append(args: &StageArgs) -> anyhow::Result<Timing> {
 
 /// Every stage by itself, and all of them together: where the time goes.
 pub fn stages(args: &StageArgs) -> anyhow::Result<Value> {
-    let args = args.part(1.0 / 9.0);
+    let args = args.part(1.0 / 15.0);
     let rule = find(&args.rule)?;
     let (spec, host) = built_in(&args.rule)?;
     let host = Arc::new(host);
@@ -302,7 +303,11 @@ pub fn stages(args: &StageArgs) -> anyhow::Result<Value> {
     let linked = whole(&args, Arc::new(Linked(rule)), &spec)?.quantile(0.5);
     let all = whole(&args, host, &spec)?.quantile(0.5);
 
-    let row = |stage: &str, nanos: f64| json!({ "stage": stage, "ns_per_event": round(nanos), "share": round(nanos / all) });
+    let limit = limits(&args)?;
+    let row = |stage: &str, nanos: f64, limit: Option<f64>| {
+        let limit = limit.map(round);
+        json!({ "stage": stage, "ns_per_event": round(nanos), "share": round(nanos / all), "limit_ns": limit })
+    };
     Ok(json!({
         "bench": "stages",
         "workload": args.workload.name(),
@@ -310,16 +315,16 @@ pub fn stages(args: &StageArgs) -> anyhow::Result<Value> {
         "rules": args.rules,
         "rule": args.rule,
         "stages": [
-            row("decode", decode),
-            row("stamp", stamp),
-            row("index", index),
-            row("match and gather", routed - index),
-            row("call, wasm", wasm),
-            row("sum of these", decode + stamp + routed + wasm),
-            row("all together", all),
-            row("call, native", native),
-            row("all together, native", linked),
-            row("log append, on top", append),
+            row("decode", decode, Some(limit.decode)),
+            row("stamp", stamp, Some(limit.stamp)),
+            row("index", index, Some(limit.index)),
+            row("match and gather", routed - index, Some(limit.gather)),
+            row("call, wasm", wasm, Some(native)),
+            row("sum of these", decode + stamp + routed + wasm, None),
+            row("all together", all, None),
+            row("all together, linked in", linked, None),
+            row("log append, on top", append, Some(limit.append)),
+            row("loopback socket alone", limit.loopback, None),
         ],
     }))
 }

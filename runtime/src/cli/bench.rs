@@ -148,10 +148,14 @@ fn print(figures: &Value, screen: &Screen) -> Result<(), Failure> {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     lines.iter().try_for_each(|(name, text)| screen.line(format_args!("{name:width$}  {text}")))?;
     let Some(stages) = figures["stages"].as_array() else { return Ok(()) };
-    let cell =
-        |row: &Value, name: &str| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
-    let row = |row: &Value| ["stage", "ns_per_event", "share"].map(|name| cell(row, name)).to_vec();
-    screen.table(&["stage", "ns/event", "share"], &stages.iter().map(row).collect::<Vec<_>>())
+    let cell = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let row =
+        |row: &Value| ["stage", "ns_per_event", "share", "limit_ns"].map(|name| cell(&row[name])).to_vec();
+    screen.table(&["stage", "ns/event", "share", "limit ns"], &stages.iter().map(row).collect::<Vec<_>>())
 }
 
 fn flatten(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
