@@ -6,9 +6,11 @@
 
 mod desk;
 mod passage;
+mod ring;
 
 pub use desk::{Desk, Sequence, Worked};
 pub use passage::{Passage, Progress};
+pub use ring::{Drain, Feed, Gone, ring};
 
 use crate::clock;
 use crate::telemetry::InputStats;

@@ -10,7 +10,7 @@ use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::control::Controller;
 use crate::data::{Data, draw_seed};
-use crate::ingest::{Desk, Ingest, Progress, Request};
+use crate::ingest::{Desk, Ingest, Progress, Request, ring};
 use crate::input;
 use crate::log::{Log, Retention};
 use crate::modules::Modules;
@@ -89,6 +89,8 @@ impl Node {
             let itself = input::Instrumentation::new(interval, &node_name, ingest.clone(), &telemetry);
             inputs.push(input::Input::Instrumentation(itself));
         }
+        let cores = config.engine.pin.then(core_affinity::get_core_ids).flatten().unwrap_or_default();
+        let cores = if cores.len() >= shards { cores } else { Vec::new() };
         let mut threads = Vec::new();
         let mut ways = Vec::new();
         for number in 0..shards {
@@ -100,12 +102,19 @@ impl Node {
                 max_streams: config.engine.max_streams.div_ceil(shards),
                 node: node_name.clone(),
             };
-            let (ring, handed) = crossbeam_channel::bounded::<Handed>(RING);
+            let (feed, handed) = ring::<Handed>(RING);
             let shard = Shard::new(settings, host.clone());
             let progress = Arc::<Progress>::default();
-            ways.push(Way { ring, progress: progress.clone() });
-            let thread =
-                shard_thread::spawn(number, shard, handed, desk.clone(), progress, telemetry.clone())?;
+            ways.push(Way { ring: feed, progress: progress.clone() });
+            let thread = shard_thread::spawn(
+                number,
+                shard,
+                handed,
+                desk.clone(),
+                progress,
+                telemetry.clone(),
+                cores.get(number).copied(),
+            )?;
             threads.push(thread);
         }
         let retention = Retention {

@@ -12,13 +12,13 @@
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::ingest::{
-    Accepted, Ack, Append, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
+    Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
 };
 use crate::log::{Change, Log, Record};
 use crate::output::{Delivery, Outputs};
 use crate::shard_thread::{Handed, RING};
 use crate::telemetry::{InputStats, Telemetry};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -74,7 +74,7 @@ pub struct Sequencer {
 /// The way to a shard.
 pub struct Way {
     /// Its ring, with [`RING`] places.
-    pub ring: Sender<Handed>,
+    pub ring: Feed<Handed>,
     /// How far it has got.
     pub progress: Arc<Progress>,
 }
@@ -265,7 +265,7 @@ impl Sequencer {
 
     /// Whether a shard has so much before it that it should not get more.
     fn is_held(&self) -> bool {
-        self.shards.iter().any(|way| way.ring.len() > RING / 2)
+        self.shards.iter().any(|way| way.ring.waiting() > RING / 2)
     }
 
     fn place(&mut self) -> (u64, Timestamp) {
@@ -452,11 +452,11 @@ impl Sequencer {
         }
     }
 
-    fn hand_search(&self, matcher: &Matcher, limit: usize, reply: &mpsc::Sender<Found>) {
+    fn hand_search(&mut self, matcher: &Matcher, limit: usize, reply: &mpsc::Sender<Found>) {
         self.hand(|| Handed::Search { matcher: matcher.clone(), limit, reply: reply.clone() });
     }
 
-    fn hand_subscriber(&self, matcher: &Matcher, snapshot: bool, updates: &mpsc::Sender<Update>) {
+    fn hand_subscriber(&mut self, matcher: &Matcher, snapshot: bool, updates: &mpsc::Sender<Update>) {
         let left = snapshot.then(|| Arc::new(AtomicUsize::new(self.shards.len())));
         self.hand(|| Handed::Subscribe {
             matcher: matcher.clone(),
@@ -465,9 +465,9 @@ impl Sequencer {
         });
     }
 
-    fn hand(&self, make: impl Fn() -> Handed) {
-        for (number, way) in self.shards.iter().enumerate() {
-            if way.ring.send(make()).is_err() {
+    fn hand(&mut self, make: impl Fn() -> Handed) {
+        for (number, way) in self.shards.iter_mut().enumerate() {
+            if way.ring.put(make()).is_err() {
                 tracing::error!(shard = number, "a shard has ended: the node cannot go on");
             }
         }
@@ -570,7 +570,7 @@ impl Sequence for Sequencer {
         }
     }
 
-    fn has_finished(&self, waiting: &Receiver<Request>) -> bool {
+    fn has_finished(&mut self, waiting: &Receiver<Request>) -> bool {
         let finished = self.stopping && self.is_idle() && self.emitted.is_empty() && waiting.is_empty();
         if finished {
             self.hand(|| Handed::Stop);

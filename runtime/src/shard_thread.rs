@@ -2,9 +2,9 @@
 //! subscribers in slices, so that no question holds up events.
 
 use crate::clock;
-use crate::ingest::{Desk, Found, Passage, Progress, Update};
+use crate::ingest::{Desk, Drain, Found, Passage, Progress, Update};
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use core_affinity::CoreId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -81,7 +81,7 @@ struct Subscriber {
 struct ShardThread {
     number: usize,
     shard: Shard,
-    handed: Receiver<Handed>,
+    handed: Drain<Handed>,
     desk: Arc<Desk>,
     progress: Arc<Progress>,
     telemetry: Arc<Telemetry>,
@@ -102,10 +102,11 @@ struct Rule {
 pub fn spawn(
     number: usize,
     shard: Shard,
-    handed: Receiver<Handed>,
+    handed: Drain<Handed>,
     desk: Arc<Desk>,
     progress: Arc<Progress>,
     telemetry: Arc<Telemetry>,
+    core: Option<CoreId>,
 ) -> std::io::Result<JoinHandle<()>> {
     let stats = telemetry.shard(number);
     let mut thread = ShardThread {
@@ -122,31 +123,26 @@ pub fn spawn(
     };
     // Guests run on this stack: 512 KiB of it are theirs.
     let builder = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(8 << 20);
-    builder.spawn(move || thread.run())
+    builder.spawn(move || {
+        if core.is_some_and(|core| !core_affinity::set_for_current(core)) {
+            tracing::warn!(shard = number, "the system does not let the thread keep to a core of its own");
+        }
+        thread.run();
+    })
 }
 
 impl ShardThread {
     fn run(&mut self) {
         loop {
             let handed = if !self.searches.is_empty() {
-                match self.handed.try_recv() {
-                    Ok(handed) => Some(handed),
-                    Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => return,
-                }
+                self.handed.try_take()
             } else if self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0) {
                 // A snapshot, or a confession, waits for a reader to make room.
-                match self.handed.recv_timeout(Duration::from_millis(2)) {
-                    Ok(handed) => Some(handed),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
+                self.handed.take(Some(Duration::from_millis(2)))
             } else {
-                match self.handed.recv() {
-                    Ok(handed) => Some(handed),
-                    Err(_) => return,
-                }
+                self.handed.take(None)
             };
+            let Ok(handed) = handed else { return };
             match handed {
                 Some(Handed::Stop) => return,
                 Some(handed) => self.take(handed),
@@ -237,7 +233,7 @@ impl ShardThread {
         passage.pass(step, &self.desk);
         let next_due = self.shard.next_due();
         self.progress.reach(position, next_due);
-        self.desk.got_on(self.handed.len() <= RING / 2, next_due);
+        self.desk.got_on(self.handed.waiting() <= RING / 2, next_due);
     }
 
     fn forget(&mut self, name: &str) {

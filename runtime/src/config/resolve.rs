@@ -44,9 +44,11 @@ fn log(mut at: Section<'_>) -> Log {
 }
 
 fn engine(mut at: Section<'_>) -> Engine {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)) as u64;
+    // The other half decodes what comes in and writes the log.
+    let half = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 64)) as u64;
     let engine = Engine {
-        shards: at.count("shards", 1..=64, cores) as usize,
+        shards: at.count("shards", 1..=64, half) as usize,
+        pin: at.switch("pin", false),
         in_flight: at.size("in_flight", ("1MiB", "64GiB"), "64MiB") as usize,
         default_ttl: Span(at.time("default_ttl", ("1s", "36500d"), "60s").as_micros() as i64),
         max_streams: at.count("max_streams", 1..=1_000_000_000, 1_000_000) as usize,

@@ -63,6 +63,8 @@ pub struct Log {
 pub struct Engine {
     /// Threads that own the streams.
     pub shards: usize,
+    /// Whether each of them keeps to a core of its own, if there are as many.
+    pub pin: bool,
     /// Bytes of events on their way at once.
     pub in_flight: usize,
     /// How long an event without a ttl stays in the index.

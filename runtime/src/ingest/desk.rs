@@ -28,7 +28,7 @@ pub trait Sequence: Send {
     fn due(&self) -> Timestamp;
 
     /// Whether everything is done and nothing more will come.
-    fn has_finished(&self, waiting: &Receiver<Request>) -> bool;
+    fn has_finished(&mut self, waiting: &Receiver<Request>) -> bool;
 }
 
 /// What came of a look at what waits.
