@@ -31,9 +31,9 @@ const ALLOWED: &[Allowed] = &[
         manifest: "runtime/engine/Cargo.toml",
         crates: &[
             "tidegate-event",
-            "winnow",
             "regex",
             "hashbrown",
+            "smallvec",
             "thiserror",
             "serde",
             "serde_json",
