@@ -124,9 +124,16 @@ fn waited_ms() -> Option<u64> {
     Some(nanos / 1_000_000)
 }
 
-/// Whether a reply of that size is within its budget; the error says what was asked for and what there is.
-pub(crate) fn check_output(limits: &Limits, rows: usize, claimed: &Descriptor) -> Result<(), String> {
-    let allowed = u64::from(limits.effects_per_row) * rows as u64 + u64::from(limits.effects_base);
+/// Whether a reply of that size is within its budget; the error says what was asked for and what there is. Each of the
+/// rules that the guest serves brings its own base.
+pub(crate) fn check_output(
+    limits: &Limits,
+    rows: usize,
+    rules: u32,
+    claimed: &Descriptor,
+) -> Result<(), String> {
+    let base = u64::from(limits.effects_base) * u64::from(rules);
+    let allowed = u64::from(limits.effects_per_row) * rows as u64 + base;
     if u64::from(claimed.record_count) > allowed {
         return Err(format!(
             "asked for {} effects, a batch of {rows} rows may have {allowed}: forward or emit less often, or raise \
@@ -178,6 +185,20 @@ mod tests {
         assert_eq!(ticks(10, &[None, Some(7)]), [9, 0]);
         assert_eq!(ticks(10, &[Some(7), None]), [9, 0]);
         assert_eq!(ticks(10, &[Some(7), Some(0)]), [9, 0]);
+    }
+
+    #[test]
+    fn what_a_reply_may_hold_grows_with_the_rows_and_the_rules() {
+        let limits = Limits { effects_per_row: 4, effects_base: 100, ..Limits::default() };
+        let fits = |records, rows, rules| {
+            let claimed = Descriptor { record_count: records, ..Descriptor::default() };
+            check_output(&limits, rows, rules, &claimed).is_ok()
+        };
+        assert!(fits(100, 0, 1) && !fits(101, 0, 1));
+        assert!(fits(140, 10, 1) && !fits(141, 10, 1));
+        assert!(fits(340, 10, 3) && !fits(341, 10, 3));
+        let claimed = Descriptor { byte_count: limits.effect_bytes + 1, ..Descriptor::default() };
+        assert!(check_output(&limits, 10, 3, &claimed).unwrap_err().contains("bytes of text"));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct WasmGuest {
     limits: Limits,
     /// How many outputs each of its rules has.
     outputs: u32,
+    /// How many rules it serves.
+    rules: u32,
     fuel: u64,
     dead: Option<Fault>,
     // Machine code and ticker must outlive the store's use of them.
@@ -92,6 +94,7 @@ impl WasmGuest {
             inbox: Inbox::default(),
             limits,
             outputs: rule.outputs.len() as u32,
+            rules: 1,
             fuel: 0,
             dead: None,
             compiled,
@@ -261,7 +264,7 @@ impl WasmGuest {
             return Err(broken("the descriptor is cut short".to_owned()));
         };
         let claimed = Descriptor::read(raw);
-        check_output(&self.limits, batch.len(), &claimed)
+        check_output(&self.limits, batch.len(), self.rules, &claimed)
             .map_err(|message| self.batch_fault(FaultKind::Output, message))?;
         let records = GuestSlice::records(claimed.records, claimed.record_count)
             .read(memory)
@@ -326,6 +329,7 @@ impl Guest for WasmGuest {
             ));
         }
         let handed = self.hand_settings(binding, &rule.settings);
+        self.rules += u32::from(handed.is_ok());
         handed.inspect_err(|fault| {
             if fault.kind != FaultKind::Start {
                 self.dead = Some(fault.clone());
@@ -338,6 +342,7 @@ impl Guest for WasmGuest {
             return Err(fault.clone());
         }
         let unbind = self.unbind.clone();
+        self.rules = self.rules.saturating_sub(1);
         self.enter(Entry::Unbind, 0, &unbind, binding).inspect_err(|fault| self.dead = Some(fault.clone()))
     }
 
