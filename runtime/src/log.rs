@@ -18,6 +18,7 @@
 //! Records are only ever appended. What the writer was in the middle of when the process died is a torn tail: cut off at
 //! the next start, since nobody was told that it had been written.
 
+mod prune;
 mod read;
 mod segment;
 mod write;

@@ -44,6 +44,7 @@ pub struct Node {
     outputs: Arc<Outputs>,
     stop_inputs: CancellationToken,
     inputs: JoinSet<()>,
+    _input_threads: InputThreads,
     stop_web: CancellationToken,
     web: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
@@ -152,8 +153,9 @@ impl Node {
         let stop_inputs = CancellationToken::new();
         outputs.follow(&ingest);
         let mut running = JoinSet::new();
+        let input_threads = InputThreads::start(shards)?;
         for input in inputs {
-            running.spawn(input.run(stop_inputs.child_token()));
+            input_threads.run(&mut running, input.run(stop_inputs.child_token()));
         }
         let stop_web = CancellationToken::new();
         let web = Web {
@@ -181,6 +183,7 @@ impl Node {
             outputs,
             stop_inputs,
             inputs: running,
+            _input_threads: input_threads,
             stop_web,
             web,
             threads,
@@ -227,6 +230,35 @@ impl Node {
         })
         .await;
         self.outputs.shutdown(DRAIN).await;
+    }
+}
+
+/// The threads on which inputs read, decode, and do the sequencer's work: as many as cores are left by the shards. They are
+/// apart from those of the page and the outputs, so that neither waits for the other, and few, so that a message that comes
+/// alone wakes one of them and not a second one to look for more.
+struct InputThreads(Option<tokio::runtime::Runtime>);
+
+impl InputThreads {
+    fn start(shards: usize) -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(cores.saturating_sub(shards).max(1)).thread_name("input").enable_all();
+        Ok(Self(Some(builder.build().context("the threads of the inputs do not start")?)))
+    }
+
+    fn run(&self, running: &mut JoinSet<()>, input: impl Future<Output = ()> + Send + 'static) {
+        if let Some(threads) = &self.0 {
+            running.spawn_on(input, threads.handle());
+        }
+    }
+}
+
+impl Drop for InputThreads {
+    fn drop(&mut self) {
+        // A runtime that is dropped waits for its threads, which must not happen on another runtime's.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
     }
 }
 

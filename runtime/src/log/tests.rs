@@ -159,3 +159,26 @@ fn a_file_of_another_format_is_refused_by_name() {
     let (_, mut reader) = open(folder.path(), 1 << 20, u64::MAX);
     assert!(reader.read().unwrap_err().to_string().contains("not a log segment of this version"));
 }
+
+#[test]
+fn old_segments_go_and_the_newest_stays_whatever_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(folder.path(), 1, 1);
+    for position in 1..=20 {
+        log.batch(&batch(position));
+        log.write(Vec::new).unwrap();
+    }
+    // It ends when all that was asked of it is done.
+    drop(log);
+    let left: Vec<u64> =
+        super::write::segments(folder.path()).unwrap().iter().map(|(first, _)| *first).collect();
+    assert_eq!(left.last(), Some(&20));
+    assert!(left.len() < 20, "{left:?}");
+    let (mut log, _) = open(folder.path(), 1, 1);
+    log.batch(&batch(21));
+    log.write(Vec::new).unwrap();
+    drop(log);
+    let left: Vec<u64> =
+        super::write::segments(folder.path()).unwrap().iter().map(|(first, _)| *first).collect();
+    assert_eq!(left, [21]);
+}

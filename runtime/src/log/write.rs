@@ -1,5 +1,6 @@
 //! The writer: gathers records, writes them in one go, rolls segments, lets old ones go.
 
+use super::prune::Pruner;
 use super::segment::{self, HEAD, Kind};
 use super::{Change, Reader, Retention, Standing, time_payload};
 use crate::clock;
@@ -20,6 +21,7 @@ pub struct Log {
     written: u64,
     buffer: Vec<u8>,
     first: Option<u64>,
+    pruner: Option<Pruner>,
 }
 
 /// Why the log cannot be opened or written.
@@ -84,6 +86,7 @@ impl Log {
             written: 0,
             buffer: Vec::new(),
             first: None,
+            pruner: None,
         };
         Ok((log, reader))
     }
@@ -153,6 +156,18 @@ impl Log {
         Ok(())
     }
 
+    /// Asks for old segments to go; without a thread for that they stay, and the next segment tries again.
+    fn look_after(&mut self, newest: &Path) {
+        if self.pruner.is_none() {
+            let started = Pruner::start(self.folder.clone(), self.retention, self.telemetry.clone());
+            let tell = |error: &std::io::Error| tracing::warn!(%error, "old log segments are not removed");
+            self.pruner = started.inspect_err(tell).ok();
+        }
+        if let Some(pruner) = &self.pruner {
+            pruner.look(newest);
+        }
+    }
+
     /// Begins a new segment when there is none or it is full, and lets old ones go.
     fn roll(&mut self, first: u64, catalogue: impl FnOnce() -> Vec<Standing>) -> Result<(), LogError> {
         if self.file.is_some() && self.written + self.buffer.len() as u64 <= self.retention.segment {
@@ -170,34 +185,7 @@ impl Log {
         self.written = head.len() as u64;
         self.telemetry.log.segments.add(1);
         self.telemetry.log.size.add(head.len() as i64);
-        self.prune(&path);
+        self.look_after(&path);
         Ok(())
-    }
-
-    /// Removes the oldest segments beyond the size and age that are kept; what cannot be removed now is tried again later.
-    fn prune(&self, newest: &Path) {
-        let Ok(segments) = segments(&self.folder) else { return };
-        let mut sizes: Vec<(PathBuf, u64, Option<std::time::Duration>)> = segments
-            .into_iter()
-            .filter_map(|(_, path)| {
-                let meta = fs::metadata(&path).ok()?;
-                let age = meta.modified().ok().and_then(|at| at.elapsed().ok());
-                Some((path, meta.len(), age))
-            })
-            .collect();
-        let mut total: u64 = sizes.iter().map(|(_, size, _)| size).sum();
-        sizes.retain(|(path, ..)| path != newest);
-        for (path, size, age) in sizes {
-            let old = age.is_some_and(|age| age > self.retention.keep_for);
-            if !old && total <= self.retention.keep_bytes {
-                break;
-            }
-            if fs::remove_file(&path).is_ok() {
-                total -= size;
-                self.telemetry.log.segments.add(-1);
-                self.telemetry.log.size.add(-(size as i64));
-                tracing::info!(segment = %path.display(), "a log segment is past its retention and was removed");
-            }
-        }
     }
 }
