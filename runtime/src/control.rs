@@ -128,20 +128,8 @@ impl Controller {
                 )));
             }
         }
-        Ok(RuleSpec {
-            generation: self.catalogue.next_generation(&name),
-            name,
-            module: compiled.inspected.digest.clone(),
-            version: manifest.version.clone(),
-            query,
-            per,
-            fields: manifest.fields().0,
-            settings: resolved.settings,
-            set: resolved.set,
-            outputs: resolved.outputs,
-            limits: manifest.limits(),
-            paused: false,
-        })
+        let generation = self.catalogue.next_generation(&name);
+        Ok(RuleSpec { name, generation, query, per, ..manifest.rule(&compiled.inspected.digest, resolved) })
     }
 
     async fn change(&self, control: Control) -> Result<u64, ControlError> {

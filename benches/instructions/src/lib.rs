@@ -58,20 +58,7 @@ pub fn resting<R: RuleManifest>() -> RuleSpec {
     });
     let resolved =
         manifest.resolve(&set.collect(), &BTreeMap::new()).expect("the settings are what they must be");
-    RuleSpec {
-        name: manifest.name.clone(),
-        generation: 1,
-        module: manifest.name.clone(),
-        version: manifest.version.clone(),
-        query: manifest.query.clone(),
-        per: manifest.per.clone(),
-        fields: manifest.fields().0,
-        settings: resolved.settings,
-        set: resolved.set,
-        outputs: resolved.outputs,
-        limits: manifest.limits(),
-        paused: false,
-    }
+    manifest.rule(&manifest.name, resolved)
 }
 
 /// A rule as a plain function.

@@ -1,6 +1,6 @@
 //! What a module says of itself, in its `tidegate.manifest` section: readable without running any of it.
 
-use crate::rule::{Limits, Width};
+use crate::rule::{Limits, RuleSpec, Width};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_event::{Field, FieldSet, Kind, Setting, SettingsWriter, Span};
@@ -146,6 +146,24 @@ impl Manifest {
         }
         resolved.settings = settings.finish();
         Ok(resolved)
+    }
+
+    /// The rule that a module with this manifest is when it is first deployed, with these values and nothing else said.
+    pub fn rule(&self, module: &str, resolved: Resolved) -> RuleSpec {
+        RuleSpec {
+            name: self.name.clone(),
+            generation: 1,
+            module: module.to_owned(),
+            version: self.version.clone(),
+            query: self.query.clone(),
+            per: self.per.clone(),
+            fields: self.fields().0,
+            settings: resolved.settings,
+            set: resolved.set,
+            outputs: resolved.outputs,
+            limits: self.limits(),
+            paused: false,
+        }
     }
 
     /// Limits that a deployment starts from.

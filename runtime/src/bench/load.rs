@@ -14,9 +14,9 @@ mod paced;
 mod watch;
 
 use super::frames::Frames;
-use super::process::Process;
 use super::workload::Kind;
-use anyhow::Context;
+use crate::telemetry::Process;
+use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
@@ -80,23 +80,23 @@ pub fn load(args: &LoadArgs) -> anyhow::Result<Value> {
     };
     let server = match args.server {
         None => None,
-        Some(pid) => Some(Process::of(pid).with_context(|| {
-            format!("there is no process {pid} in /proc: --server-pid takes a process of this machine")
-        })?),
+        Some(pid) if Process::of(pid).is_some() => Some(pid),
+        Some(pid) => {
+            bail!("there is no process {pid} in /proc: --server-pid takes a process of this machine")
+        }
     };
     let mut frames = Frames::new(args.workload, args.streams, args.batch, crate::clock::now())?;
     let streams = (0..args.conns).map(|_| connect(args.addr)).collect::<anyhow::Result<Vec<_>>>()?;
 
-    let own = Process::own();
-    let cpu = |process: &Option<Process>| process.as_ref().and_then(Process::cpu);
-    let before = (cpu(&own), cpu(&server));
+    let used = || (Process::glance().cpu, server.and_then(Process::of).and_then(|server| server.cpu));
+    let before = used();
     let tally = Tally::default();
-    let (seen, memory) = watched(&tally, server.as_ref(), || match args.rate > 0.0 {
+    let (seen, memory) = watched(&tally, server, || match args.rate > 0.0 {
         true => paced::run(&args, &mut frames, streams, &tally),
         false => flood::run(&args, &mut frames, streams, &tally),
     });
     let seen = seen?;
-    let after = (cpu(&own), cpu(&server));
+    let after = used();
 
     let events = tally.acked() + tally.refused();
     let per_million = |before: Option<Duration>, after: Option<Duration>| {

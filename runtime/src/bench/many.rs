@@ -1,11 +1,11 @@
 //! Ten thousand rules: what each costs in memory, how long a deployment takes, and what they do to events that they want
 //! and events that they do not.
 
-use super::process::Process;
 use super::rules::{Counted, built_in_for};
 use super::stages::{SEED, StageArgs, moment};
 use super::workload::{Fleet, START};
 use super::{Timing, round};
+use crate::telemetry::Process;
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -100,9 +100,8 @@ pub fn many(args: &StageArgs) -> anyhow::Result<Value> {
     // One is for the check before a deployment.
     let (spec, host) = built_in_for(&args.rule, count + 1)?;
     let (guests, events) = Counted::new(host);
-    let resident = || -> anyhow::Result<u64> {
-        let own = Process::own().context("resident memory is read from /proc: this takes Linux")?;
-        own.resident().context("/proc/self/status has no VmRSS")
+    let resident = || {
+        Process::glance().resident.context("resident memory is read from /proc/self/status: this takes Linux")
     };
     let settings = Settings { seed: SEED, ..Settings::default() };
     let mut node = Node { shard: Shard::new(settings, guests), position: 0, batch: args.batch };

@@ -59,20 +59,7 @@ pub fn resting(name: &str) -> anyhow::Result<RuleSpec> {
     let manifest = &inspected.manifest;
     let set = rule.example.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resolved = manifest.resolve(&set, &BTreeMap::new()).map_err(|error| anyhow!(error))?;
-    Ok(RuleSpec {
-        name: name.to_owned(),
-        generation: 1,
-        module: inspected.digest.clone(),
-        version: manifest.version.clone(),
-        query: manifest.query.clone(),
-        per: manifest.per.clone(),
-        fields: manifest.fields().0,
-        settings: resolved.settings,
-        set: resolved.set,
-        outputs: resolved.outputs,
-        limits: manifest.limits(),
-        paused: false,
-    })
+    Ok(RuleSpec { name: name.to_owned(), ..manifest.rule(&inspected.digest, resolved) })
 }
 
 /// A rule with its example settings, and a host that has its module compiled.

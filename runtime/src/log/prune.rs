@@ -13,28 +13,28 @@ use std::thread::JoinHandle;
 /// The thread. Dropped, it finishes what it is at.
 #[derive(Debug)]
 pub struct Pruner {
-    wish: Option<Sender<PathBuf>>,
+    wish: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pruner {
     /// A thread for the segments of a folder.
     pub fn start(folder: PathBuf, retention: Retention, telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
-        // One wish may wait: whoever comes to it looks at all segments anyway.
-        let (wish, wishes) = crossbeam_channel::bounded::<PathBuf>(1);
+        // One wish may wait: whoever comes to it looks at all segments that there are by then.
+        let (wish, wishes) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new().name("log-pruner".into()).spawn(move || {
-            for newest in wishes {
-                prune(&folder, &retention, &telemetry, &newest);
+            for () in wishes {
+                prune(&folder, &retention, &telemetry);
             }
         })?;
         Ok(Self { wish: Some(wish), thread: Some(thread) })
     }
 
-    /// Asks for a look at the segments, of which that one is being written. Does not wait.
-    pub fn look(&self, newest: &Path) {
+    /// Asks for a look at the segments, of which the newest is being written. Does not wait.
+    pub fn look(&self) {
         if let Some(wish) = &self.wish {
-            // A full queue means that a look is due already; the next segment asks again.
-            let _ = wish.try_send(newest.to_owned());
+            // A full queue means that a look is still to come, which sees the same.
+            let _ = wish.try_send(());
         }
     }
 }
@@ -49,7 +49,7 @@ impl Drop for Pruner {
 }
 
 /// Removes the oldest segments beyond the size and age that are kept; what cannot be removed now is tried again later.
-fn prune(folder: &Path, retention: &Retention, telemetry: &Telemetry, newest: &Path) {
+fn prune(folder: &Path, retention: &Retention, telemetry: &Telemetry) {
     let Ok(segments) = segments(folder) else { return };
     let mut sizes: Vec<(PathBuf, u64, Option<std::time::Duration>)> = segments
         .into_iter()
@@ -60,8 +60,8 @@ fn prune(folder: &Path, retention: &Retention, telemetry: &Telemetry, newest: &P
         })
         .collect();
     let mut total: u64 = sizes.iter().map(|(_, size, _)| size).sum();
-    // Nothing from the one that is being written on is old, whatever its size.
-    sizes.retain(|(path, ..)| path.as_path() < newest);
+    // The newest is being written, or was a moment ago: it stays, whatever its size.
+    sizes.pop();
     for (path, size, age) in sizes {
         let old = age.is_some_and(|age| age > retention.keep_for);
         if !old && total <= retention.keep_bytes {

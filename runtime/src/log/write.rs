@@ -157,14 +157,14 @@ impl Log {
     }
 
     /// Asks for old segments to go; without a thread for that they stay, and the next segment tries again.
-    fn look_after(&mut self, newest: &Path) {
+    fn look_after(&mut self) {
         if self.pruner.is_none() {
             let started = Pruner::start(self.folder.clone(), self.retention, self.telemetry.clone());
             let tell = |error: &std::io::Error| tracing::warn!(%error, "old log segments are not removed");
             self.pruner = started.inspect_err(tell).ok();
         }
         if let Some(pruner) = &self.pruner {
-            pruner.look(newest);
+            pruner.look();
         }
     }
 
@@ -185,7 +185,7 @@ impl Log {
         self.written = head.len() as u64;
         self.telemetry.log.segments.add(1);
         self.telemetry.log.size.add(head.len() as i64);
-        self.look_after(&path);
+        self.look_after();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the system says about this process: memory, processor time, open files. Read from `/proc` on Linux; elsewhere
+//! What the system says about a process: memory, processor time, open files. Read from `/proc` on Linux; elsewhere
 //! nothing is said.
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The kernel counts processor time for programs in hundredths of a second, on every machine that Rust runs on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// This process, as far as the system tells.
+/// A process, as far as the system tells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {
     /// Bytes in memory.
@@ -34,12 +34,18 @@ impl Process {
 
     /// Looks at what it costs little to know: memory, threads and processor time.
     pub fn glance() -> Self {
-        Self::some(Path::new("/proc"))
+        Self::some(Path::new("/proc/self"))
     }
 
-    fn some(proc: &Path) -> Self {
+    /// The same of any process of this machine, if there is one with that number and the system tells.
+    pub fn of(pid: u32) -> Option<Self> {
+        let process = Self::some(&Path::new("/proc").join(pid.to_string()));
+        process.cpu.map(|_| process)
+    }
+
+    fn some(own: &Path) -> Self {
         let mut process = Self::default();
-        for line in read(proc, "self/status").lines() {
+        for line in read(own, "status").lines() {
             let Some((name, value)) = line.split_once(':') else { continue };
             let number = || value.split_ascii_whitespace().next()?.parse::<u64>().ok();
             match name {
@@ -49,7 +55,7 @@ impl Process {
                 _ => {}
             }
         }
-        let stat = read(proc, "self/stat");
+        let stat = read(own, "stat");
         process.cpu = ticks(&stat, 14).zip(ticks(&stat, 15)).map(|(own, system)| own + system);
         process
     }
@@ -67,7 +73,7 @@ impl Process {
             max_files,
             // One of them is the folder that is being read.
             open_files: files.map(|files| (files.count() as u64).saturating_sub(1)),
-            ..Self::some(proc)
+            ..Self::some(&proc.join("self"))
         }
     }
 }
@@ -125,5 +131,7 @@ mod tests {
         assert!(process.open_files >= Some(3) && process.began > Some(1e9), "{process:?}");
         let glance = Process::glance();
         assert!(glance.resident > Some(1 << 20) && glance.cpu.is_some() && glance.open_files.is_none());
+        assert!(Process::of(std::process::id()).is_some_and(|same| same.resident > Some(1 << 20)));
+        assert_eq!(Process::of(u32::MAX), None);
     }
 }

@@ -106,21 +106,7 @@ impl<R: Rule + RuleManifest> Scene<R> {
     }
 
     fn spec(&self) -> RuleSpec {
-        let manifest = &self.manifest;
-        RuleSpec {
-            name: manifest.name.clone(),
-            generation: 1,
-            module: String::new(),
-            version: manifest.version.clone(),
-            query: manifest.query.clone(),
-            per: manifest.per.clone(),
-            fields: manifest.fields().0,
-            settings: self.resolved.settings.clone(),
-            set: self.resolved.set.clone(),
-            outputs: self.resolved.outputs.clone(),
-            limits: manifest.limits(),
-            paused: false,
-        }
+        self.manifest.rule("", self.resolved.clone())
     }
 }
 

@@ -349,6 +349,15 @@ impl Deployed {
         scene: &Scene<'_>,
         step: &mut Step,
     ) {
+        let at = self.put(wanted, key, event);
+        if self.groups[at as usize].wanted.len() >= CALL_ROWS && matches!(wanted.source, Source::Row(_)) {
+            self.call(at, index, scene, step);
+        }
+    }
+
+    /// Puts an event in line, and says in whose.
+    #[inline]
+    fn put(&mut self, wanted: Wanted, key: u64, event: &Event<'_>) -> u32 {
         let rule = self.crew.get_mut(wanted.rule);
         let (at, binding, fields) = (rule.guest, rule.binding, rule.fields);
         let group = &mut self.groups[at as usize];
@@ -360,9 +369,7 @@ impl Deployed {
             self.busy.push(at);
         }
         group.push(wanted, event, key, binding, fields);
-        if group.wanted.len() >= CALL_ROWS && matches!(wanted.source, Source::Row(_)) {
-            self.call(at, index, scene, step);
-        }
+        at
     }
 
     /// Puts the goodbyes of keys in line whose time has run out, with an event for each.
@@ -577,17 +584,7 @@ impl Deployed {
             None if wanted.leaving => return,
             None => self.overflow(wanted.rule),
         };
-        let rule = self.crew.get_mut(wanted.rule);
-        let (at, binding, fields) = (rule.guest, rule.binding, rule.fields);
-        let group = &mut self.groups[at as usize];
-        if !rule.bound {
-            rule.bound = true;
-            group.unbound.push(wanted.rule);
-        }
-        if group.wanted.is_empty() {
-            self.busy.push(at);
-        }
-        group.push(Wanted { slot, ..wanted }, &event, key, binding, fields);
+        self.put(Wanted { slot, ..wanted }, key, &event);
     }
 
     /// Notes a fault, and leaves the rule alone for a while when that has happened too often.

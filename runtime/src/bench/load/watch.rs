@@ -1,6 +1,6 @@
 //! Looks on while load is made: how many events are acked, and what memory the server holds, at intervals.
 
-use crate::bench::process::Process;
+use crate::telemetry::Process;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -69,7 +69,7 @@ impl Interval {
 }
 
 /// Does the work with somebody looking on.
-pub fn watched<T>(tally: &Tally, server: Option<&Process>, work: impl FnOnce() -> T) -> (T, Memory) {
+pub fn watched<T>(tally: &Tally, server: Option<u32>, work: impl FnOnce() -> T) -> (T, Memory) {
     let (over, until) = channel::<()>();
     std::thread::scope(|scope| {
         let watch = scope.spawn(move || look_on(tally, server, &until));
@@ -79,8 +79,8 @@ pub fn watched<T>(tally: &Tally, server: Option<&Process>, work: impl FnOnce() -
     })
 }
 
-fn look_on(tally: &Tally, server: Option<&Process>, until: &Receiver<()>) -> Memory {
-    let resident = || server.and_then(Process::resident);
+fn look_on(tally: &Tally, server: Option<u32>, until: &Receiver<()>) -> Memory {
+    let resident = || -> Option<u64> { server.and_then(Process::of)?.resident };
     let first = resident();
     let mut memory = Memory { start: first, end: first, peak: first, intervals: Vec::new() };
     let started = crate::clock::start();
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_work_and_what_was_seen_come_back() {
         let tally = Tally::default();
-        let (outcome, memory) = watched(&tally, Process::own().as_ref(), || {
+        let (outcome, memory) = watched(&tally, Some(std::process::id()), || {
             tally.add(3, 1);
             7
         });
