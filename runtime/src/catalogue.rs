@@ -108,7 +108,7 @@ impl Catalogue {
             tracing::warn!(
                 rule = %trouble.rule,
                 fault = %trouble.fault,
-                event = trouble.event.as_deref().unwrap_or("-"),
+                event = ?trouble.event.as_ref().map(|event| event.event(0)),
                 quarantined = trouble.quarantined_until.is_some(),
                 "a rule failed"
             );

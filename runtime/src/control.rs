@@ -171,7 +171,11 @@ impl Controller {
                 kind: trouble.fault.kind.name().to_owned(),
                 message: trouble.fault.message.clone(),
                 during: trouble.fault.during.clone(),
-                event: trouble.event.clone().map(serde_json::Value::String),
+                event: trouble.event.as_ref().and_then(|event| {
+                    let mut json = Vec::new();
+                    tidegate_engine::codec::json::encode_event(&mut json, &event.event(0));
+                    serde_json::from_slice(&json).ok()
+                }),
                 at: iso8601(trouble.at),
             }),
             quarantined_until: entry.quarantined_until.filter(|until| *until > now).map(iso8601),

@@ -11,7 +11,7 @@ use crate::rule::RuleSpec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tidegate_event::abi::Moment;
-use tidegate_event::{Batch, Reply};
+use tidegate_event::{Batch, KeyState, Reply, Timestamp};
 
 /// One instance of a module in one shard.
 pub trait Guest: Send {
@@ -33,6 +33,37 @@ pub trait Guest: Send {
     fn unbind(&mut self, binding: u32) -> Result<(), Fault> {
         let _ = binding;
         Err(Fault::one_rule_only())
+    }
+
+    /// Marks what is to be saved: every key that has state, or only those touched since the last mark. Until it has been
+    /// saved, a marked key is saved before it changes, so [`save`](Self::save) gives what stood at this moment, however
+    /// many calls come in between.
+    fn mark(&mut self, all: bool) -> Result<(), Fault> {
+        let _ = all;
+        Err(Fault::keeps_no_state())
+    }
+
+    /// Adds the states of up to `most` marked keys, those first that were saved because they were about to change, and
+    /// says how many are left.
+    fn save(&mut self, most: u32, saved: &mut Vec<KeyState>) -> Result<u32, Fault> {
+        let _ = (most, saved);
+        Err(Fault::keeps_no_state())
+    }
+
+    /// Adds what the keys with these slots remember now, marked or not; those without state are left out.
+    fn pick(&mut self, slots: &[u32], saved: &mut Vec<KeyState>) -> Result<(), Fault> {
+        let _ = (slots, saved);
+        Err(Fault::keeps_no_state())
+    }
+
+    /// Gives keys back what they remember, saved by a version of the rule with that number of its state's schema. Says
+    /// when the guest wants to be woken next.
+    ///
+    /// A state that does not fit is a fault of kind [`FaultKind::State`], which names the field: the guest is as it was
+    /// before. Any other fault ends it, as in a call.
+    fn restore(&mut self, schema: u32, keys: &[KeyState]) -> Result<Timestamp, Fault> {
+        let _ = (schema, keys);
+        Err(Fault::keeps_no_state())
     }
 
     /// Bytes of memory the guest holds.
@@ -92,6 +123,8 @@ pub enum FaultKind {
     Reply,
     /// It could not start, or did not accept its settings.
     Start,
+    /// What a key remembered does not fit this version of the rule.
+    State,
 }
 
 impl FaultKind {
@@ -104,6 +137,7 @@ impl FaultKind {
             Self::Output => "output",
             Self::Reply => "reply",
             Self::Start => "start",
+            Self::State => "state",
         }
     }
 }
@@ -117,6 +151,11 @@ impl Fault {
     /// What a guest says that cannot take in a second rule.
     fn one_rule_only() -> Self {
         Self::new(FaultKind::Start, "serves one rule only")
+    }
+
+    /// What a guest says whose keys cannot be saved.
+    fn keeps_no_state() -> Self {
+        Self::new(FaultKind::State, "keeps no state that could be saved")
     }
 
     /// The same, with what the guest was doing, and on which row, or in a wake for which slot.

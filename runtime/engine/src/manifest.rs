@@ -163,6 +163,7 @@ impl Manifest {
             outputs: resolved.outputs,
             limits: self.limits(),
             paused: false,
+            schema: self.state_schema,
         }
     }
 

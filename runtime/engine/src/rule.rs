@@ -128,6 +128,14 @@ pub struct RuleSpec {
     pub limits: Limits,
     /// Whether it is to be left alone: it sees no events until resumed.
     pub paused: bool,
+    /// The number of its state's schema.
+    #[serde(default = "first")]
+    pub schema: u32,
+}
+
+/// The schema of those who say nothing of it.
+const fn first() -> u32 {
+    1
 }
 
 impl RuleSpec {

@@ -116,8 +116,8 @@ pub struct Troubled {
     pub rule: Arc<str>,
     /// How.
     pub fault: Fault,
-    /// The event that did it, as text, where that is known.
-    pub event: Option<String>,
+    /// The event that did it, as a batch of one, where that is known.
+    pub event: Option<Batch>,
     /// When.
     pub at: Timestamp,
     /// Until when the rule is left alone, if it is.

@@ -54,6 +54,7 @@ fn a_million_strange_names_find_no_room_and_change_nothing_for_those_that_have()
             outputs: Vec::new(),
             limits,
             paused: false,
+            schema: 1,
         };
         shard.control(&Control::Deploy(Box::new(rule)), position, Timestamp::EPOCH);
     }

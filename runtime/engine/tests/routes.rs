@@ -101,6 +101,7 @@ fn spec(name: &str, module: &str, query: &str, per: Width) -> RuleSpec {
         outputs: vec![("out".into(), "live".into())],
         limits: Limits::default(),
         paused: false,
+        schema: 1,
     }
 }
 
@@ -295,7 +296,7 @@ fn who_misbehaves_among_those_that_share_gets_a_guest_of_its_own() {
     let culprit = format!("r{:02}", ALONE + 1);
     let names: Vec<&str> = step.troubled.iter().map(|trouble| &*trouble.rule).collect();
     assert_eq!(names, [culprit.as_str()]);
-    assert!(step.troubled[0].event.as_deref().is_some_and(|event| event.contains("poison")));
+    assert!(step.troubled[0].event.as_ref().is_some_and(|event| event.event(0).state() == Some("poison")));
     // Nobody missed an event: those alone have counted on, those that shared begin anew in the same step.
     let counts = Play::counts(&step);
     assert!(counts.contains(&"r00 3".to_owned()), "{counts:?}");

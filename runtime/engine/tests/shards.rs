@@ -99,6 +99,7 @@ fn rule(name: &str, module: &str, query: &str, per: Width) -> Control {
         outputs: vec![("out".into(), "live".into())],
         limits: Limits::default(),
         paused: false,
+        schema: 1,
     }))
 }
 

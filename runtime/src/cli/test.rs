@@ -212,6 +212,7 @@ fn spec(built: &Built, recording: &Recording) -> RuleSpec {
         outputs: manifest.outputs().map(|name| (name.to_owned(), DEFAULT_OUTPUT.to_owned())).collect(),
         limits: Limits { deadline_ms: DEADLINE_MS, ..manifest.limits() },
         paused: false,
+        schema: manifest.state_schema,
     }
 }
 

@@ -14,6 +14,7 @@ mod effect;
 mod event;
 mod field;
 mod hash;
+mod key_state;
 #[cfg(feature = "serde")]
 mod saved;
 mod setting;
@@ -27,6 +28,7 @@ pub use effect::{
 pub use event::{Attributes, Event, Metric, NewEvent, Tags};
 pub use field::{Field, FieldSet};
 pub use hash::{hash_bytes, stream_key};
+pub use key_state::KeyState;
 pub use setting::{Kind, Setting, Settings, SettingsWriter};
 pub use state::State;
 pub use time::{Span, Timestamp};

@@ -144,7 +144,13 @@ impl Stage {
 
 fn no_trouble(step: &Step) {
     if let Some(trouble) = step.troubled.first() {
-        let event = trouble.event.as_deref().map(|event| format!(" over {event}")).unwrap_or_default();
+        let event = trouble
+            .event
+            .as_ref()
+            .map(|event| format!("{:?}", event.event(0)))
+            .as_deref()
+            .map(|event| format!(" over {event}"))
+            .unwrap_or_default();
         panic!("the rule failed at {}{event}: {}", trouble.at, trouble.fault);
     }
 }

@@ -15,7 +15,7 @@ use crate::guest::{Fault, FaultKind};
 use crate::index::{self, Index, NOWHERE};
 use crate::query::Matcher;
 use crate::rule::{RuleSpec, Width};
-use tidegate_event::{BatchBuilder, Event, Reply, Row, Span, State, Timestamp};
+use tidegate_event::{Batch, BatchBuilder, Event, FieldSet, Reply, Row, Span, State, Timestamp};
 
 /// Rules of one kind that have a guest of their own each, before further ones share.
 pub const ALONE: usize = 16;
@@ -606,7 +606,7 @@ impl Deployed {
         step.troubled.push(Troubled {
             rule: rule.name.clone(),
             fault,
-            event: event.map(|event| format!("{event:?}")),
+            event: event.map(|event| alone(&event)),
             at: scene.now,
             quarantined_until: back_off.map(|back_off| scene.now + back_off),
         });
@@ -619,6 +619,13 @@ impl Deployed {
             self.trouble(number, fault, None, scene, step);
         }
     }
+}
+
+/// An event as a batch of its own.
+fn alone(event: &Event<'_>) -> Batch {
+    let mut one = BatchBuilder::new();
+    one.copy(event, FieldSet::ALL, |_| ());
+    one.finish()
 }
 
 fn here(scene: &Scene<'_>) -> Here {

@@ -161,5 +161,6 @@ pub fn rule(digest: &str) -> RuleSpec {
         outputs: vec![("to".into(), "live".into())],
         limits: Limits { deadline_ms: 20_000, memory: 16 << 20, ..Limits::default() },
         paused: false,
+        schema: 1,
     }
 }
