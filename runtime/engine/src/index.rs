@@ -7,6 +7,7 @@
 mod table;
 
 use crate::query::Matcher;
+use crate::save::Slice;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use table::Table;
@@ -31,6 +32,10 @@ pub struct Index<N = ()> {
     default_ttl: Span,
     limit: usize,
     refused: u64,
+    /// Counts the saves, from 1.
+    epoch: u32,
+    /// The save that is being made.
+    cut: Option<Box<Cut>>,
 }
 
 /// What each event needs lies in the first two cache lines: the notes, if they are small, and the row.
@@ -44,6 +49,32 @@ struct Entry<N> {
     notes: N,
     kept: Kept,
     live: bool,
+    /// The epoch in which it was touched last.
+    epoch: u32,
+}
+
+/// A save of the index as it stood at one moment. An entry that is about to change and has not been saved yet is saved
+/// first, so that the moment holds however long the save takes.
+#[derive(Debug)]
+struct Cut {
+    /// Entries before this one are done.
+    cursor: usize,
+    /// Entries that were touched in this epoch or later are saved whole; others are as they were in the save before.
+    since: u32,
+    events: BatchBuilder,
+    expires: Vec<Timestamp>,
+    same: Vec<u64>,
+}
+
+impl Cut {
+    fn take<N>(&mut self, entry: &Entry<N>) {
+        if entry.epoch < self.since {
+            self.same.push(entry.key);
+            return;
+        }
+        self.events.copy(&entry.kept.event(), FieldSet::ALL, |_| ());
+        self.expires.push(entry.expires);
+    }
 }
 
 /// What happened to an event that was put into the index.
@@ -82,6 +113,8 @@ impl<N: Default> Index<N> {
             default_ttl,
             limit,
             refused: 0,
+            epoch: 1,
+            cut: None,
         }
     }
 
@@ -170,6 +203,7 @@ impl<N: Default> Index<N> {
     #[inline]
     pub fn update(&mut self, number: u32, event: &Event<'_>, now: Timestamp) {
         let expires = expires(event, now, self.default_ttl);
+        self.touch(number);
         let entry = &mut self.entries[number as usize];
         self.states[entry.kept.event().state_code() as usize] -= 1;
         self.states[event.state_code() as usize] += 1;
@@ -190,10 +224,21 @@ impl<N: Default> Index<N> {
             self.refused += 1;
             return None;
         }
+        Some(self.enter(event, expires(event, now, self.default_ttl)))
+    }
+
+    /// Takes in the latest event of a stream that is not here, however many there are.
+    fn enter(&mut self, event: &Event<'_>, expires: Timestamp) -> u32 {
         let key = event.key();
-        let expires = expires(event, now, self.default_ttl);
-        let entry =
-            Entry { key, live: true, expires, armed: expires, notes: N::default(), kept: Kept::new(event) };
+        let entry = Entry {
+            key,
+            live: true,
+            expires,
+            armed: expires,
+            notes: N::default(),
+            kept: Kept::new(event),
+            epoch: self.epoch,
+        };
         let number = match self.free.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;
@@ -208,16 +253,81 @@ impl<N: Default> Index<N> {
         self.states[event.state_code() as usize] += 1;
         self.due.push(Reverse((expires, number, key)));
         self.tidy();
-        Some(number)
+        number
+    }
+
+    /// Takes in what was saved of a stream; says its number, or nothing when the stream is here already.
+    pub fn restore(&mut self, event: &Event<'_>, expires: Timestamp) -> Option<u32> {
+        self.find(event.key()).is_none().then(|| self.enter(event, expires))
+    }
+
+    /// Notes that an entry is about to change.
+    #[inline]
+    fn touch(&mut self, number: u32) {
+        if self.entries[number as usize].epoch != self.epoch {
+            self.first_touch(number);
+        }
+    }
+
+    #[cold]
+    fn first_touch(&mut self, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        if let Some(cut) = self.cut.as_mut().filter(|cut| number as usize >= cut.cursor) {
+            cut.take(entry);
+        }
+        entry.epoch = self.epoch;
+    }
+
+    /// Begins a save of what stands now: of everything, or only of what was touched since the last save began.
+    pub fn mark(&mut self, all: bool) {
+        let since = if all { 0 } else { self.epoch };
+        self.epoch += 1;
+        self.cut = Some(Box::new(Cut {
+            cursor: 0,
+            since,
+            events: BatchBuilder::new(),
+            expires: Vec::new(),
+            same: Vec::new(),
+        }));
+    }
+
+    /// Goes on with the save for up to so many entries. Returns whether that was all.
+    pub fn save(&mut self, most: usize, slice: &mut Slice) -> bool {
+        let Some(cut) = &mut self.cut else { return true };
+        let end = self.entries.len().min(cut.cursor + most);
+        let entries = &self.entries[cut.cursor.min(end)..end];
+        // What was touched since is saved already, or was not there.
+        entries
+            .iter()
+            .filter(|entry| entry.live && entry.epoch != self.epoch)
+            .for_each(|entry| cut.take(entry));
+        cut.cursor = end;
+        let events = std::mem::take(&mut cut.events).finish();
+        if !events.is_empty() {
+            slice.streams = events.to_block();
+        }
+        slice.expires = std::mem::take(&mut cut.expires);
+        slice.same_streams = std::mem::take(&mut cut.same);
+        let done = end == self.entries.len();
+        if done {
+            self.cut = None;
+        }
+        done
+    }
+
+    /// Gives a save up.
+    pub fn unmark(&mut self) {
+        self.cut = None;
     }
 
     /// Takes a stream out. What it last said and the notes can be read until [`release`](Self::release); its number is
     /// not given to another before.
     pub fn retire(&mut self, number: u32) {
-        let entry = &mut self.entries[number as usize];
-        if !entry.live {
+        if !self.entries[number as usize].live {
             return;
         }
+        self.touch(number);
+        let entry = &mut self.entries[number as usize];
         entry.live = false;
         self.states[entry.kept.event().state_code() as usize] -= 1;
         self.table.remove(entry.key, number);

@@ -4,7 +4,7 @@
 //!
 //! 1. [`codec`]: bytes of the wire to batches and back. [`query`]: text to plan to matcher.
 //! 2. [`index`]: the latest event of each stream, until its time-to-live has run out.
-//! 3. [`guest`]: the whole contract with a rule. [`rule`]: what is deployed. [`manifest`]: what a module says of itself.
+//! 3. [`save`]: what a shard knows, as it is saved. [`guest`]: the whole contract with a rule. [`rule`]: what is deployed. [`manifest`]: what a module says of itself.
 //! 4. [`shard`]: one share of the streams: a batch in, effects out.
 //!
 //! Deliberately absent: clocks, threads, randomness, sockets, files, unordered iteration. Time arrives with the batch.
@@ -16,4 +16,5 @@ pub mod index;
 pub mod manifest;
 pub mod query;
 pub mod rule;
+pub mod save;
 pub mod shard;

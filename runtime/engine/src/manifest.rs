@@ -164,6 +164,7 @@ impl Manifest {
             limits: self.limits(),
             paused: false,
             schema: self.state_schema,
+            reset_state: false,
         }
     }
 

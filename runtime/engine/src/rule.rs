@@ -131,6 +131,9 @@ pub struct RuleSpec {
     /// The number of its state's schema.
     #[serde(default = "first")]
     pub schema: u32,
+    /// Whether its keys begin anew, whatever those of the version before remember.
+    #[serde(default)]
+    pub reset_state: bool,
 }
 
 /// The schema of those who say nothing of it.
@@ -175,7 +178,7 @@ pub enum Control {
 }
 
 /// Settings as MessagePack binary rather than a list of numbers.
-mod serde_bytes_vec {
+pub(crate) mod serde_bytes_vec {
     use serde::{Deserializer, Serializer, de};
     use std::fmt;
 

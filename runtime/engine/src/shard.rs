@@ -13,6 +13,8 @@
 //! Not here: threads, the log, outputs, and what a wasm module is.
 
 mod alarms;
+mod baggage;
+mod carry;
 mod crew;
 mod deployed;
 mod effects;
@@ -22,13 +24,16 @@ mod health;
 mod keys;
 mod merge;
 mod routes;
+mod saving;
 
+pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
 pub use effects::{Asked, MAX_HOPS, Place, What};
 pub use engine::Engine;
 pub use health::{FAULTS, WINDOW};
 pub use keys::{OVERFLOW, key_of, owner};
 pub use merge::{Forwarded, Logged, Merged, merge};
+pub use saving::NotSaved;
 
 use crate::guest::{Fault, Guests};
 use crate::index::{self, Index, STATES};
@@ -203,7 +208,7 @@ impl Shard {
 
     /// When time should move next, even if nothing happens: then something is due.
     pub fn next_due(&mut self) -> Timestamp {
-        (self.index.next_due() + Span(1)).min(self.deployed.next_due())
+        (self.index.next_due() + Span(1)).min(self.deployed.next_due(self.now))
     }
 
     /// Applies a change to the set of rules.
@@ -213,7 +218,6 @@ impl Shard {
         match control {
             Control::Deploy(spec) => match Matcher::parse(&spec.query) {
                 Ok(matcher) => {
-                    let number = self.deployed.deploy((**spec).clone(), matcher, position);
                     let none = Batch::default();
                     let scene = Scene {
                         batch: &none,
@@ -222,6 +226,21 @@ impl Shard {
                         now: self.now,
                         guests: &*self.guests,
                         settings: &self.settings,
+                    };
+                    let spec = (**spec).clone();
+                    let number = match self.deployed.deploy(
+                        spec.clone(),
+                        matcher.clone(),
+                        position,
+                        &mut self.index,
+                    ) {
+                        Ok(number) => number,
+                        // The version before does not give its states any more: the new one begins anew.
+                        Err(fault) => {
+                            let number = self.deployed.deploy_fresh(spec, matcher, position);
+                            self.deployed.trouble(number, fault, None, &scene, &mut step);
+                            number
+                        }
                     };
                     self.deployed.crew.count(number);
                     self.deployed.try_start(number, &scene, &mut step);

@@ -55,6 +55,7 @@ fn a_million_strange_names_find_no_room_and_change_nothing_for_those_that_have()
             limits,
             paused: false,
             schema: 1,
+            reset_state: false,
         };
         shard.control(&Control::Deploy(Box::new(rule)), position, Timestamp::EPOCH);
     }

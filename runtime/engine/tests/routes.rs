@@ -102,6 +102,7 @@ fn spec(name: &str, module: &str, query: &str, per: Width) -> RuleSpec {
         limits: Limits::default(),
         paused: false,
         schema: 1,
+        reset_state: true,
     }
 }
 

@@ -100,6 +100,7 @@ fn rule(name: &str, module: &str, query: &str, per: Width) -> Control {
         limits: Limits::default(),
         paused: false,
         schema: 1,
+        reset_state: false,
     }))
 }
 

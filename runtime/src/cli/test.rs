@@ -213,6 +213,7 @@ fn spec(built: &Built, recording: &Recording) -> RuleSpec {
         limits: Limits { deadline_ms: DEADLINE_MS, ..manifest.limits() },
         paused: false,
         schema: manifest.state_schema,
+        reset_state: false,
     }
 }
 

@@ -72,6 +72,14 @@ impl Rule {
         }
     }
 
+    /// Becomes another version, as of a position, with a guest that is still to be started. Its keys stay as they are.
+    pub fn renew(&mut self, spec: RuleSpec, matcher: Matcher, deployed: u64) {
+        let before = std::mem::replace(self, Self::new(spec, matcher, deployed));
+        (self.guest, self.binding, self.life) = (before.guest, before.binding, before.life);
+        (self.held, self.keys, self.overflow) = (before.held, before.keys, before.overflow);
+        (self.count, self.counted) = (before.count, before.counted);
+    }
+
     /// Whether its keys are streams, so that the index says when they end.
     #[inline]
     pub fn is_narrow(&self) -> bool {
@@ -121,6 +129,7 @@ impl Crew {
     pub fn remove(&mut self, number: u32) {
         let rule = &mut self.rules[number as usize];
         rule.live = false;
+        rule.life = 0;
         rule.keys = Keys::default();
         self.free.push(number);
     }
@@ -146,7 +155,7 @@ impl Crew {
     #[inline]
     pub fn wish(&self, number: u32) -> Wish<'_> {
         let rule = self.get(number);
-        Wish { matcher: &rule.matcher, per: &rule.spec.per }
+        Wish { matcher: &rule.matcher, per: &rule.spec.per, life: rule.life }
     }
 
     /// All rules, in the order in which they were deployed.
@@ -154,6 +163,12 @@ impl Crew {
         let mut live: Vec<&Rule> = self.rules.iter().filter(|rule| rule.live).collect();
         live.sort_by_key(|rule| rule.deployed);
         live
+    }
+
+    /// The numbers of all rules, each with the position at which it was deployed.
+    pub fn numbers(&self) -> Vec<(u32, u64)> {
+        let live = self.rules.iter().enumerate().filter(|(_, rule)| rule.live);
+        live.map(|(number, rule)| (number as u32, rule.deployed)).collect()
     }
 
     /// A life that no guest has had.

@@ -10,6 +10,7 @@ use super::effects::{self, Asked, Notice, Place, What};
 use super::group::{Broken, Group, Scene, Source, Wanted};
 use super::keys::{Holder, OVERFLOW, key_of};
 use super::routes::{Here, Lookup, Routes, WideRoute};
+use super::saving::Saving;
 use super::{Settings, Step, Troubled};
 use crate::guest::{Fault, FaultKind};
 use crate::index::{self, Index, NOWHERE};
@@ -36,16 +37,20 @@ pub struct Deployed {
     pub crew: Crew,
     /// By what they want.
     pub lookup: Lookup,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     free: Vec<u32>,
+    /// Guests that have not been given yet what their keys remember.
+    pub(super) carrying: Vec<u32>,
+    /// The save that is being made.
+    pub(super) saving: Option<Saving>,
     /// How many are keyed wider than a stream.
     pub wide: usize,
     /// Guests for which something waits.
     busy: Vec<u32>,
     /// When guests want to be woken.
-    wakes: Alarms,
+    pub(super) wakes: Alarms,
     /// When the next key of a rule runs out.
-    ends: Alarms,
+    pub(super) ends: Alarms,
     // Used again for each event or call.
     reply: Reply,
     scratch: Vec<u32>,
@@ -54,13 +59,16 @@ pub struct Deployed {
 
 impl Deployed {
     /// When time should move next for a rule's sake.
-    pub fn next_due(&mut self) -> Timestamp {
+    pub fn next_due(&mut self, now: Timestamp) -> Timestamp {
         let first = |alarms: &mut Alarms| alarms.first().map_or(Timestamp::NEVER, |(at, _)| at);
+        if self.is_carrying(now) {
+            return now;
+        }
         first(&mut self.wakes).min(first(&mut self.ends) + Span(1))
     }
 
-    /// Deploys a rule, in place of the one with its name.
-    pub fn deploy(&mut self, spec: RuleSpec, matcher: Matcher, deployed: u64) -> u32 {
+    /// Deploys a rule that knows nothing, in place of the one with its name.
+    pub fn deploy_fresh(&mut self, spec: RuleSpec, matcher: Matcher, deployed: u64) -> u32 {
         self.remove(&spec.name);
         let number = self.crew.add(Rule::new(spec, matcher, deployed));
         let rule = self.crew.get(number);
@@ -74,6 +82,8 @@ impl Deployed {
     /// Takes a rule away, and all that its keys remember.
     pub fn remove(&mut self, name: &str) {
         let Some(number) = self.crew.named(name) else { return };
+        self.save_before(self.crew.get(number).guest);
+        self.save_keys_before(number);
         let rule = self.crew.get(number);
         self.wide -= usize::from(!rule.is_narrow());
         self.lookup.remove(number, &rule.matcher);
@@ -98,7 +108,7 @@ impl Deployed {
         self.group(alone >= ALONE)
     }
 
-    fn group(&mut self, open: bool) -> u32 {
+    pub(super) fn group(&mut self, open: bool) -> u32 {
         match self.free.pop() {
             Some(group) => {
                 self.groups[group as usize] = Group::new(open);
@@ -134,7 +144,13 @@ impl Deployed {
         let group = &mut self.groups[at as usize];
         let bound = rule.bound && !group.unbound.contains(&number);
         group.members[binding as usize] = NOWHERE;
+        if let Some(baggage) = &mut group.baggage {
+            group.slots.of(number).for_each(|(slot, _)| baggage.forget(slot));
+        }
         group.slots.give_all(number);
+        if group.guest.is_none() {
+            group.close_ranks(&mut self.crew);
+        }
         group.unbound.retain(|other| *other != number);
         let alone = group.rules().next().is_none();
         let forgot = match &mut group.guest {
@@ -144,6 +160,7 @@ impl Deployed {
         if alone {
             self.wakes.set(at, Timestamp::NEVER);
             self.groups[at as usize] = Group::new(false);
+            self.carrying.retain(|other| *other != at);
             self.free.push(at);
         } else if !forgot {
             self.reset(at);
@@ -154,6 +171,8 @@ impl Deployed {
     fn reset(&mut self, at: u32) {
         let group = &mut self.groups[at as usize];
         group.guest = None;
+        group.baggage = None;
+        self.carrying.retain(|other| *other != at);
         group.slots = Default::default();
         group.unbound.clear();
         group.next_wake = Timestamp::NEVER;
@@ -187,7 +206,8 @@ impl Deployed {
             let route = index.notes(stream).narrow[at];
             let rule = self.crew.get(route.rule);
             let held = route.life == rule.life && route.slot != NOWHERE;
-            let wanted = !rule.spec.paused && (route.all || rule.matcher.matches_within(event));
+            let asked = !(route.idle || rule.spec.paused);
+            let wanted = asked && (route.all || rule.matcher.matches_within(event));
             if !(wanted || leaving && held) {
                 continue;
             }
@@ -423,6 +443,7 @@ impl Deployed {
             self.wakes.set(group, Timestamp::NEVER);
             due.push(group);
         }
+        due.extend_from_slice(&self.carrying);
         due.sort_unstable();
         due.dedup();
         for at in due.drain(..) {
@@ -441,15 +462,17 @@ impl Deployed {
     fn call(&mut self, at: u32, index: &mut Index<Routes>, scene: &Scene<'_>, step: &mut Step) {
         for _ in 0..ATTEMPTS {
             let group = &mut self.groups[at as usize];
-            let woke = group.next_wake <= scene.now;
-            if group.rules().next().is_none() || group.wanted.is_empty() && !woke {
+            let woke = group.wake_at() <= scene.now;
+            let idle = group.wanted.is_empty() && !woke;
+            if group.rules().next().is_none() || idle && group.baggage.is_none() {
                 return;
             }
             let quarantined = |rule: u32| self.crew.get(rule).health.quarantined(scene.now).is_some();
             if group.rules().any(quarantined) {
                 break;
             }
-            let outcome = match self.start(at, index, scene) {
+            let outcome = match self.start(at, index, scene).and_then(|()| self.settle(at, scene, step)) {
+                Ok(()) if idle => return,
                 Ok(()) => {
                     let group = &mut self.groups[at as usize];
                     group.attempt(&mut self.crew, &mut self.reply, index, scene, step)
@@ -457,7 +480,7 @@ impl Deployed {
                 Err(broken) => Err(broken),
             };
             let Err(broken) = outcome else {
-                self.wakes.set(at, self.groups[at as usize].next_wake);
+                self.wakes.set(at, self.groups[at as usize].wake_at());
                 return self.good(at, scene, step);
             };
             let started = broken.fault.kind != FaultKind::Start;
@@ -469,6 +492,10 @@ impl Deployed {
             }
         }
         let group = &mut self.groups[at as usize];
+        // Keys end all the same: nobody is there who would have to forget them.
+        if group.guest.is_none() {
+            group.take_leave(&mut self.crew);
+        }
         for wanted in group.take_wanted() {
             self.crew.count(wanted.rule).skipped += 1;
         }
@@ -523,6 +550,7 @@ impl Deployed {
         step: &mut Step,
     ) {
         let Broken { fault, row, rule } = broken;
+        self.save_without(at, &fault);
         let group = &mut self.groups[at as usize];
         let mut waiting = group.take_wanted();
         let event = row.map(|row| scene.event(waiting.remove(row).source));
@@ -552,7 +580,7 @@ impl Deployed {
     }
 
     /// A rule gets a guest of its own.
-    fn part(&mut self, number: u32) {
+    pub(super) fn part(&mut self, number: u32) {
         self.leave(number);
         let group = self.group(false);
         self.join(number, group);
@@ -588,7 +616,7 @@ impl Deployed {
     }
 
     /// Notes a fault, and leaves the rule alone for a while when that has happened too often.
-    fn trouble(
+    pub(super) fn trouble(
         &mut self,
         number: u32,
         fault: Fault,

@@ -1,10 +1,11 @@
 //! All shards of a node in one thread: what the runtime does with threads and a log, as a plain value for tests, scenes
 //! and benches. Emitted events come back at once, at the same time, in a position of their own.
 
-use super::{Merged, Settings, Shard, Step, merge};
+use super::{Merged, NotSaved, Settings, Shard, Step, merge};
 use crate::guest::Guests;
 use crate::query::Matcher;
 use crate::rule::Control;
+use crate::save::{Saved, Slice};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tidegate_event::{Batch, BatchBuilder, Timestamp};
@@ -52,6 +53,27 @@ impl Engine {
             waiting.extend(merged.emitted.take());
             each(&batch, &steps, &merged);
         }
+    }
+
+    /// Begins a save of what all shards know now: see [`Shard::mark`].
+    pub fn mark(&mut self, all: bool) -> Result<(), NotSaved> {
+        self.shards.iter_mut().try_for_each(|shard| shard.mark(all))
+    }
+
+    /// The next slice of each shard that has more of the save to give; nothing when all is said.
+    pub fn save(&mut self, most: usize) -> Result<Vec<Slice>, NotSaved> {
+        let saving = self.shards.iter_mut().filter(|shard| shard.is_saving());
+        saving.map(|shard| shard.save(most).map(|(slice, _)| slice)).collect()
+    }
+
+    /// Goes on after a position.
+    pub fn resume(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Takes back what was saved, at that time. The rules must have been deployed, and nothing else must have happened.
+    pub fn restore(&mut self, saved: &Saved, now: Timestamp) {
+        self.shards.iter_mut().for_each(|shard| shard.restore(saved, now));
     }
 
     /// When time should move next, even if nothing happens.

@@ -11,6 +11,7 @@ use crate::guest::{Fault, FaultKind, Guest, Guests};
 use crate::index::{Index, NOWHERE};
 use crate::rule::{Limits, RuleSpec};
 use crate::shard::Settings;
+use crate::shard::baggage::Baggage;
 use crate::shard::routes::Routes;
 use tidegate_event::{
     Action, Base, Batch, BatchBuilder, Event, FieldSet, Header, Reply, ReplyRef, Timestamp,
@@ -29,6 +30,8 @@ pub struct Group {
     pub slots: Slots,
     /// When it next wants time to move.
     pub next_wake: Timestamp,
+    /// What its keys remember that the guest has not been given yet.
+    pub baggage: Option<Baggage>,
     /// What waits for the next call, row by row.
     pub wanted: Vec<Wanted>,
     /// Rules that the guest does not know yet.
@@ -104,6 +107,19 @@ impl Group {
     /// A guest for rules like this one.
     pub fn new(open: bool) -> Self {
         Self { open, next_wake: Timestamp::NEVER, ..Self::default() }
+    }
+
+    /// When a key of it wants to be woken, wherever what it remembers is.
+    pub fn wake_at(&self) -> Timestamp {
+        self.baggage.as_ref().map_or(self.next_wake, |baggage| baggage.next_wake().min(self.next_wake))
+    }
+
+    /// Forgets the places of rules that have left. Only without a guest, which would know the others by their numbers.
+    pub fn close_ranks(&mut self, crew: &mut Crew) {
+        self.members.retain(|rule| *rule != NOWHERE);
+        for (binding, number) in self.members.iter().enumerate() {
+            crew.get_mut(*number).binding = binding as u32;
+        }
     }
 
     /// The rules that it serves.
@@ -315,7 +331,7 @@ impl Group {
     }
 
     /// Keys that said goodbye are gone; their slots are free.
-    fn take_leave(&mut self, crew: &mut Crew) {
+    pub fn take_leave(&mut self, crew: &mut Crew) {
         for wanted in self.wanted.iter().filter(|wanted| wanted.leaving) {
             let rule = crew.get_mut(wanted.rule);
             if rule.is_narrow() {
@@ -325,6 +341,11 @@ impl Group {
                 && rule.keys.leave(holder.place)
             {
                 self.slots.give(wanted.slot);
+            } else {
+                continue;
+            }
+            if let Some(baggage) = &mut self.baggage {
+                baggage.forget(wanted.slot);
             }
         }
     }

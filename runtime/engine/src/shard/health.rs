@@ -1,5 +1,6 @@
 //! When a rule that keeps failing is left alone for a while. Decided by the log's time, so that a replay decides alike.
 
+use crate::save::SavedHealth;
 use std::collections::VecDeque;
 use tidegate_event::{Span, Timestamp};
 
@@ -55,10 +56,32 @@ impl Health {
         Some(self.back_off)
     }
 
+    /// The same, as it is saved; nothing when there is nothing to say.
+    pub fn save(&self, rule: u64, shard: usize) -> Option<SavedHealth> {
+        let Self { recent, in_a_row, back_off, until } = self;
+        let saved = SavedHealth {
+            rule,
+            shard,
+            recent: recent.iter().copied().collect(),
+            in_a_row: *in_a_row,
+            back_off: back_off.0,
+            until: *until,
+        };
+        (!recent.is_empty()).then_some(saved)
+    }
+
     /// Notes a call that went well; returns whether that ends a quarantine.
     pub fn good(&mut self) -> bool {
         self.in_a_row = 0;
         self.until.take().is_some()
+    }
+}
+
+impl From<&SavedHealth> for Health {
+    fn from(saved: &SavedHealth) -> Self {
+        let SavedHealth { recent, in_a_row, back_off, until, .. } = saved;
+        let recent = recent.iter().copied().take(FAULTS).collect();
+        Self { recent, in_a_row: *in_a_row, back_off: Span(*back_off), until: *until }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::index::NOWHERE;
 use crate::rule::Width;
+use crate::save::SavedKey;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -78,6 +79,17 @@ impl Slots {
         }
     }
 
+    /// How many slots there are, in use or not.
+    pub fn len(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// The slots of a rule, with their holders.
+    pub fn of(&self, rule: u32) -> impl Iterator<Item = (u32, Holder)> + '_ {
+        let numbered = self.holders.iter().enumerate();
+        numbered.filter(move |(_, holder)| holder.rule == rule).map(|(slot, holder)| (slot as u32, *holder))
+    }
+
     /// Gives back all slots of a rule.
     pub fn give_all(&mut self, rule: u32) {
         for slot in 0..self.holders.len() as u32 {
@@ -95,6 +107,31 @@ pub struct Keys {
     keys: Vec<Key>,
     free: Vec<u32>,
     due: BinaryHeap<Reverse<(Timestamp, u32, u64)>>,
+    /// The save that is being made.
+    cut: Option<Cut>,
+    /// How many were begun.
+    cuts: u32,
+}
+
+/// A save of the keys: those before the cursor are done, and those that left before it came to them are here.
+///
+/// How long a key lives may have grown since the save began. That does no harm: what made it grow comes again when the log
+/// is read on from there.
+#[derive(Debug, Default)]
+struct Cut {
+    cursor: usize,
+    /// How many saves had been begun before this one.
+    before: u32,
+    left: Vec<SavedKey>,
+}
+
+impl Cut {
+    /// A key is about to leave.
+    fn take(&mut self, number: u32, key: &Key) {
+        if number as usize >= self.cursor && key.born <= self.before {
+            self.left.push(key.saved(0));
+        }
+    }
 }
 
 /// One key.
@@ -112,6 +149,16 @@ pub struct Key {
     /// Its time has run out; unless it is heard of again it goes with the next call.
     leaving: bool,
     expires: Timestamp,
+    /// How many saves had been begun when it was made.
+    born: u32,
+}
+
+impl Key {
+    /// The same, as it is saved for a rule.
+    pub fn saved(&self, rule: u64) -> SavedKey {
+        let (host, service) = (self.host.clone(), self.service.clone());
+        SavedKey { rule, key: self.id, host, service, expires: self.expires }
+    }
 }
 
 impl Keys {
@@ -124,10 +171,19 @@ impl Keys {
     pub fn touch(&mut self, id: u64, expires: Timestamp) -> Option<u32> {
         let number = *self.table.find(id, |&number| self.keys[number as usize].id == id)?;
         let key = &mut self.keys[number as usize];
-        key.expires = key.expires.max(expires);
-        if std::mem::take(&mut key.leaving) && key.expires != Timestamp::NEVER {
-            self.due.push(Reverse((key.expires, number, id)));
+        if key.leaving {
+            // It begins anew: what it was is saved as it was.
+            if let Some(cut) = &mut self.cut {
+                cut.take(number, key);
+            }
+            (key.leaving, key.born) = (false, self.cuts);
+            key.expires = key.expires.max(expires);
+            if key.expires != Timestamp::NEVER {
+                self.due.push(Reverse((key.expires, number, id)));
+            }
+            return Some(number);
         }
+        key.expires = key.expires.max(expires);
         Some(number)
     }
 
@@ -145,7 +201,17 @@ impl Keys {
             Width::Service => (None, own(event.service_bytes())),
             Width::Attribute(_) | Width::Whole => (None, None),
         };
-        let key = Key { id, slot, host, service, live: true, leaving: false, expires };
+        self.enter(Key { id, slot, host, service, live: true, leaving: false, expires, born: self.cuts });
+    }
+
+    /// Takes in a key as it was saved; returns its number.
+    pub fn restore(&mut self, saved: &SavedKey, slot: u32) -> u32 {
+        let SavedKey { key: id, host, service, expires, .. } = saved.clone();
+        self.enter(Key { id, slot, host, service, live: true, leaving: false, expires, born: self.cuts })
+    }
+
+    fn enter(&mut self, key: Key) -> u32 {
+        let (id, expires) = (key.id, key.expires);
         let number = match self.free.pop() {
             Some(number) => {
                 self.keys[number as usize] = key;
@@ -160,6 +226,34 @@ impl Keys {
         if expires != Timestamp::NEVER {
             self.due.push(Reverse((expires, number, id)));
         }
+        number
+    }
+
+    /// Begins a save.
+    pub fn mark(&mut self) {
+        self.cut = Some(Cut { before: self.cuts, ..Cut::default() });
+        self.cuts += 1;
+    }
+
+    /// Gives a save up.
+    pub fn unmark(&mut self) {
+        self.cut = None;
+    }
+
+    /// Goes on with the save for up to so many keys of a rule. Returns whether that was all.
+    pub fn save(&mut self, most: usize, rule: u64, saved: &mut Vec<SavedKey>) -> bool {
+        let Some(cut) = &mut self.cut else { return true };
+        saved.extend(cut.left.drain(..).map(|key| SavedKey { rule, ..key }));
+        let end = self.keys.len().min(cut.cursor + most);
+        let there = |key: &&Key| key.live && key.born <= cut.before;
+        let live = self.keys[cut.cursor..end].iter().filter(there);
+        saved.extend(live.map(|key| key.saved(rule)));
+        cut.cursor = end;
+        let done = end == self.keys.len();
+        if done {
+            self.cut = None;
+        }
+        done
     }
 
     /// The key with a number, if it is in use.
@@ -173,6 +267,9 @@ impl Keys {
             return false;
         };
         key.live = false;
+        if let Some(cut) = &mut self.cut {
+            cut.take(number, key);
+        }
         (key.host, key.service) = (None, None);
         if let Ok(found) = self.table.find_entry(key.id, |&other| other == number) {
             found.remove();

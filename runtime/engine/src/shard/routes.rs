@@ -40,6 +40,8 @@ pub struct Route {
     pub life: u32,
     /// Whether every event of the stream matches.
     pub all: bool,
+    /// Whether the rule does not want the stream any more: its key is there to say goodbye, and for nothing else.
+    pub idle: bool,
 }
 
 /// The way from a stream to a rule that is keyed wider.
@@ -59,6 +61,8 @@ pub struct Wish<'a> {
     pub matcher: &'a Matcher,
     /// How it is keyed.
     pub per: &'a Width,
+    /// The life of its guest.
+    pub life: u32,
 }
 
 /// Which shard this is, for rules whose keys other shards may own.
@@ -140,7 +144,7 @@ impl Lookup {
         let mut wide = Vec::new();
         routes.generation = self.generation;
         for &rule in &found {
-            let Wish { matcher, per } = wish(rule);
+            let Wish { matcher, per, .. } = wish(rule);
             let all = matcher.wants_all_within();
             match per {
                 Width::Stream => {
@@ -148,7 +152,7 @@ impl Lookup {
                         Ok(at) => (before[at].slot, before[at].life),
                         Err(_) => (NOWHERE, 0),
                     };
-                    routes.narrow.push(Route { rule, slot, life, all });
+                    routes.narrow.push(Route { rule, slot, life, all, idle: false });
                 }
                 // The attribute may differ from one event to the next.
                 Width::Attribute(_) => wide.push(WideRoute { rule, key: None, all }),
@@ -159,6 +163,13 @@ impl Lookup {
                     }
                 }
             }
+        }
+        // Keys of rules whose query has changed stay until their stream ends.
+        let held = |route: &&Route| route.slot != NOWHERE && wish(route.rule).life == route.life;
+        let unwanted = before.iter().filter(|route| found.binary_search(&route.rule).is_err()).filter(held);
+        for route in unwanted {
+            let at = routes.narrow.partition_point(|other| other.rule < route.rule);
+            routes.narrow.insert(at, Route { all: false, idle: true, ..*route });
         }
         routes.wide = (!wide.is_empty()).then(|| wide.into());
         self.found = found;

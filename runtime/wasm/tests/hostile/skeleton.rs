@@ -162,5 +162,6 @@ pub fn rule(digest: &str) -> RuleSpec {
         limits: Limits { deadline_ms: 20_000, memory: 16 << 20, ..Limits::default() },
         paused: false,
         schema: 1,
+        reset_state: false,
     }
 }
