@@ -274,14 +274,6 @@ def frame(events):
     return struct.pack(">I", len(message)) + message
 
 
-def digest(numbers):
-    """What the rule in `rules/digest.rs` makes of these metrics, one after the other."""
-    value = 0
-    for number in numbers:
-        value = (value * 31 + int(number)) & (1 << 64) - 1
-    return value - (1 << 64) if value >> 63 else value
-
-
 class Connection:
     """Riemann over TCP: frames out, answers in."""
 

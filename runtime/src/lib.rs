@@ -2,7 +2,7 @@
 //!
 //! Layers, each importing only from those above it in this list:
 //!
-//! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name.
+//! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name. [`chaos`]: where a test lets the process die.
 //! 2. [`ingest`]: the one door into the node for events, searches and subscriptions. [`config`]: what can be set.
 //! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
@@ -13,6 +13,7 @@
 
 pub mod bench;
 pub mod catalogue;
+pub mod chaos;
 pub mod cli;
 pub mod clock;
 pub mod config;

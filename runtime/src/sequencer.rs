@@ -10,6 +10,7 @@
 //! causes at most one further position, so emitted events cannot pile up either.
 
 use crate::catalogue::Catalogue;
+use crate::chaos::failpoint;
 use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
@@ -191,9 +192,11 @@ impl Sequencer {
         heard: &Receiver<Request>,
     ) -> anyhow::Result<Recovered> {
         self.replaying = true;
+        failpoint("recover.begin");
         let mut recovered = Recovered::default();
         let mut started = false;
         while let Some(record) = reader.read()? {
+            failpoint("recover.record");
             match record {
                 Record::Catalogue(rules) if !started => {
                     for standing in rules {
@@ -239,6 +242,7 @@ impl Sequencer {
         while self.unheard > 0 {
             self.hear(heard);
         }
+        failpoint("recover.end");
         self.replaying = false;
         (recovered.records, recovered.position) = (reader.records, self.position);
         (recovered.torn, recovered.damaged) = (reader.torn, reader.damaged);

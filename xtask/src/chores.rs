@@ -4,7 +4,7 @@
 //! everything. Chores that need more than Rust are asked for by name.
 
 use crate::program::{self, Workspace, cargo, command, find, run as start};
-use crate::{book, demo, instructions, tidy};
+use crate::{book, chaos, demo, instructions, tidy};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ pub struct Wish {
     pub clients: bool,
     /// Those that need Node.js and Chromium.
     pub page: bool,
+    /// Those that break a node on purpose.
+    pub chaos: bool,
     /// Only those whose name contains this.
     pub only: Option<String>,
 }
@@ -29,6 +31,8 @@ enum Kind {
     Clients,
     /// `--page`
     Page,
+    /// `--chaos`
+    Chaos,
 }
 
 struct Chore {
@@ -63,17 +67,12 @@ const CHORES: &[Chore] = &[
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
-        name: "kill -9",
-        kind: Kind::Clients,
-        needs: &["python3"],
-        work: |w| client(w, "kill.py", &["--cycles", "5", "--seed", "1"]),
-    },
-    Chore {
         name: "deploys under load",
         kind: Kind::Clients,
         needs: &["python3"],
         work: |w| client(w, "deploys.py", &["--times", "3"]),
     },
+    Chore { name: "chaos kill", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "kill") },
 ];
 
 enum Outcome {
@@ -117,6 +116,7 @@ impl Wish {
             Kind::Always => None,
             Kind::Clients => Some(("--clients", self.clients)),
             Kind::Page => Some(("--page", self.page)),
+            Kind::Chaos => Some(("--chaos", self.chaos)),
         };
         if let Some((option, false)) = asked
             && self.only.is_none()
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_skipped_by_name() {
-        let workspace = Workspace { target: "x".into(), rules: Vec::new(), bench_rules: Vec::new() };
+        let workspace = Workspace { target: "x".into(), ..Workspace::default() };
         let chore = CHORES.iter().find(|chore| chore.kind == Kind::Clients).unwrap();
         let Outcome::Skipped(why) = Wish::default().attempt(chore, &workspace) else { panic!() };
         assert_eq!(why, "not asked for: --clients or --all");
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let workspace = Workspace { target: "x".into(), rules: Vec::new(), bench_rules: Vec::new() };
+        let workspace = Workspace { target: "x".into(), ..Workspace::default() };
         let chore = Chore { needs: &["sh", "no-such-program"], ..chore("x", |_| Ok(())) };
         let said = match Wish::default().attempt(&chore, &workspace) {
             Outcome::Skipped(why) if !program::in_ci() => why,

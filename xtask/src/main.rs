@@ -4,6 +4,7 @@
 //! seconds: the heavy building happens in the commands that are started from here.
 
 mod book;
+mod chaos;
 mod chores;
 mod demo;
 mod figures;
@@ -17,17 +18,21 @@ use std::time::Duration;
 
 const USAGE: &str = "\
 cargo xtask demo [--seconds N] [--port P]   build everything, run it on this machine's metrics and a simulated fleet
-cargo xtask test [--clients] [--page] [--all] [--only NAME]
+cargo xtask test [--clients] [--page] [--chaos] [--all] [--only NAME]
                                             everything that can be tested with Rust alone; with more, what needs packages:
-                                            --clients  Riemann clients, collectd, crashes and deployments under load
+                                            --clients  Riemann clients, collectd, deployments under load
                                             --page     the dashboard's bundle, and the page in Chromium
-                                            --all      both
+                                            --chaos    a node that is broken on purpose, a short run of each kind
+                                            --all      all of them
                                             --only     chores whose name contains NAME
 cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
 cargo xtask instructions [--accept]         count the instructions of each stage under callgrind and compare them with
                                             benches/instructions.json; --accept writes it anew
 cargo xtask figures [--soak SECONDS]        measure everything on this machine, as Markdown: about five minutes, and with
                                             --soak twice so many seconds more. The machine should do nothing else.
+cargo xtask chaos --kind KIND [--cycles N] [--seed S] [--json]
+                                            break a real node on purpose and check every promise: docs/testing.md has the kinds
+cargo xtask chaos --planted                 plant known bugs, one after the other: each must be found
 cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
 
 enum Wish {
@@ -36,6 +41,8 @@ enum Wish {
     Rules,
     Instructions { accept: bool },
     Figures(figures::Wish),
+    Chaos(chaos::Wish),
+    Oracle,
     Tidy,
     Help,
 }
@@ -57,6 +64,8 @@ fn main() -> ExitCode {
             if accept { instructions::accept(&workspace) } else { instructions::check(&workspace) }
         }),
         Ok(Wish::Figures(wish)) => figures::run(&wish),
+        Ok(Wish::Chaos(wish)) => chaos::run(&wish),
+        Ok(Wish::Oracle) => chaos::oracle::run(),
         Ok(Wish::Tidy) => tidy::run(),
     };
     match outcome {
@@ -75,6 +84,8 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("rules") => Wish::Rules,
         Some("instructions") => Wish::Instructions { accept: false },
         Some("figures") => Wish::Figures(figures::Wish::default()),
+        Some("chaos") => Wish::Chaos(chaos::Wish::default()),
+        Some(chaos::oracle::WORD) => Wish::Oracle,
         Some("tidy") => Wish::Tidy,
         None | Some("help" | "--help" | "-h") => return Ok(Wish::Help),
         Some(other) => return Err(format!("there is no chore `{other}`")),
@@ -99,14 +110,24 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
                 figures.soak =
                     seconds.parse().map_err(|_| format!("--soak {seconds}: seconds were expected"))?;
             }
+            (Wish::Chaos(chaos), "--kind") => chaos.kind = value()?,
+            (Wish::Chaos(chaos), "--cycles") => chaos.cycles = Some(number(&word, &value()?)?),
+            (Wish::Chaos(chaos), "--seed") => chaos.seed = Some(number(&word, &value()?)?),
+            (Wish::Chaos(chaos), "--json") => chaos.json = true,
+            (Wish::Chaos(chaos), "--planted") => chaos.planted = true,
             (Wish::Test(test), "--clients") => test.clients = true,
             (Wish::Test(test), "--page") => test.page = true,
-            (Wish::Test(test), "--all") => (test.clients, test.page) = (true, true),
+            (Wish::Test(test), "--chaos") => test.chaos = true,
+            (Wish::Test(test), "--all") => (test.clients, test.page, test.chaos) = (true, true, true),
             (Wish::Test(test), "--only") => test.only = Some(value()?),
             (_, other) => return Err(format!("`{other}` is not understood here")),
         }
     }
     Ok(wish)
+}
+
+fn number(option: &str, value: &str) -> Result<u64, String> {
+    value.parse().map_err(|_| format!("{option} {value}: a number was expected"))
 }
 
 #[cfg(test)]
@@ -123,6 +144,11 @@ mod tests {
         assert_eq!((demo.ends_after, demo.port), (Some(Duration::from_secs(5)), 8080));
         let Ok(Wish::Test(test)) = said("test --all --only clippy") else { panic!() };
         assert_eq!((test.clients, test.page, test.only.as_deref()), (true, true, Some("clippy")));
+        let Ok(Wish::Chaos(chaos)) = said("chaos --kind kill --cycles 3 --seed 7 --json") else { panic!() };
+        assert_eq!(
+            (chaos.kind.as_str(), chaos.cycles, chaos.seed, chaos.json),
+            ("kill", Some(3), Some(7), true)
+        );
         let Ok(Wish::Figures(figures)) = said("figures --soak 600") else { panic!() };
         assert_eq!(figures.soak, 600);
         assert!(matches!(said("instructions --accept"), Ok(Wish::Instructions { accept: true })));
@@ -132,9 +158,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_not_ignored() {
-        for line in
-            ["dance", "demo --seconds", "demo --seconds soon", "demo --all", "test --port 1", "tidy --all"]
-        {
+        for line in [
+            "dance",
+            "chaos --cycles many",
+            "demo --seconds",
+            "demo --seconds soon",
+            "demo --all",
+            "test --port 1",
+            "tidy --all",
+        ] {
             assert!(said(line).is_err(), "{line}");
         }
     }

@@ -81,6 +81,7 @@ pub fn output(mut command: Command) -> Result<String> {
 }
 
 /// What cargo knows about this workspace.
+#[derive(Default)]
 pub struct Workspace {
     /// Where it builds.
     pub target: PathBuf,
@@ -88,6 +89,8 @@ pub struct Workspace {
     pub rules: Vec<Rule>,
     /// The rules of the benches.
     pub bench_rules: Vec<Rule>,
+    /// The rules of the chaos driver.
+    pub chaos_rules: Vec<Rule>,
 }
 
 /// An example rule.
@@ -120,7 +123,8 @@ impl Workspace {
             rules
         };
         let (rules, bench_rules) = (inside("examples-wasm"), inside("benches/rules"));
-        Ok(Self { target: PathBuf::from(text(&known["target_directory"])), rules, bench_rules })
+        let chaos_rules = inside("xtask/rules");
+        Ok(Self { target: PathBuf::from(text(&known["target_directory"])), rules, bench_rules, chaos_rules })
     }
 
     /// Where the program is after a build of this profile.
@@ -147,7 +151,7 @@ impl Workspace {
             bail!("there is no example rule: examples-wasm/*/Cargo.toml was expected");
         }
         let mut build = cargo(&["build", "--profile", "rule", "--target", WASM, "--lib"]);
-        for rule in self.rules.iter().chain(&self.bench_rules) {
+        for rule in self.rules.iter().chain(&self.bench_rules).chain(&self.chaos_rules) {
             build.args(["--package", &rule.package]);
         }
         // Panics name the file they stand in. Without this they would name folders of whoever built the module, and the

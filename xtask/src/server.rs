@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -26,15 +26,31 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it is ready. It does not see the terminal's Ctrl-C: we tell it when to stop.
     pub fn start(program: &Path, config: &Path, data: &Path) -> Result<Self> {
-        let mut command = Command::new(program);
-        command.arg("run").arg("--config").arg(config).arg("--data").arg(data);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut command = Self::command(program, config, data);
         // What works is not worth a line between those of the rules.
         if std::env::var_os("TIDEGATE_LOG").is_none() {
             command.env("TIDEGATE_LOG", "warn");
         }
-        let mut child =
-            command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+        let mut server = Self::spawn(command)?;
+        if !server.is_ready(READY)? {
+            bail!("the server was not ready within {READY:?}");
+        }
+        Ok(server)
+    }
+
+    /// The command that runs one.
+    pub fn command(program: &Path, config: &Path, data: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("run").arg("--config").arg(config).arg("--data").arg(data);
+        command
+    }
+
+    /// Starts what this command says, and does not wait.
+    pub fn spawn(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", Path::new(command.get_program()).display()))?;
         let stdout = child.stdout.take().context("its standard output was piped")?;
         let (say, said) = channel();
         // Ends with the other end of the pipe.
@@ -45,23 +61,39 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { child, listeners: BTreeMap::new(), said };
-        let deadline = Instant::now() + READY;
+        Ok(Self { child, listeners: BTreeMap::new(), said })
+    }
+
+    /// Waits until it is ready, for so long at most. That it has ended before is an error.
+    pub fn is_ready(&mut self, patience: Duration) -> Result<bool> {
+        let deadline = Instant::now() + patience;
         loop {
-            match server.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line == "ready" => return Ok(server),
+            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line == "ready" => return Ok(true),
                 Ok(line) => {
                     if let Some((name, address)) = line.rsplit_once(' ') {
-                        server.listeners.insert(name.trim().to_owned(), address.to_owned());
+                        self.listeners.insert(name.trim().to_owned(), address.to_owned());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("the server was not ready within {READY:?}"),
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let status = server.child.wait()?;
+                    let status = self.child.wait()?;
                     bail!("the server ended before it was ready ({status}): see what it says above");
                 }
             }
         }
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        // It may have ended by itself a moment ago.
+        let _ = self.child.kill();
+        self.child.wait().context("the server's end")
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("the server's end")
     }
 
     /// The number of its process.

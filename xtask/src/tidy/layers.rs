@@ -27,7 +27,7 @@ const HOUSES: &[House] = &[
     House {
         folder: "runtime/src",
         floors: &[
-            &["clock", "telemetry"],
+            &["chaos", "clock", "telemetry"],
             &["config", "data"],
             &["ingest"],
             &["input", "output", "log", "modules"],
