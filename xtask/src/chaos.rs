@@ -8,6 +8,7 @@ pub mod log;
 pub mod oracle;
 mod riemann;
 mod tally;
+mod torn;
 mod world;
 
 use crate::program::{self, Workspace, cargo};
@@ -42,7 +43,10 @@ struct Kind {
     reaches: &'static [&'static str],
 }
 
-const KINDS: &[Kind] = &[Kind { name: "kill", short: 20, run: kill::run, reaches: kill::REACHES }];
+const KINDS: &[Kind] = &[
+    Kind { name: "kill", short: 20, run: kill::run, reaches: kill::REACHES },
+    Kind { name: "torn", short: 60, run: torn::run, reaches: torn::REACHES },
+];
 
 /// From so many cycles on, everything that a kind is there for must have happened.
 const LONG: u64 = 100;

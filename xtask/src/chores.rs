@@ -73,6 +73,7 @@ const CHORES: &[Chore] = &[
         work: |w| client(w, "deploys.py", &["--times", "3"]),
     },
     Chore { name: "chaos kill", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "kill") },
+    Chore { name: "chaos torn", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "torn") },
 ];
 
 enum Outcome {

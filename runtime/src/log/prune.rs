@@ -3,7 +3,6 @@
 
 use super::Retention;
 use super::write::segments;
-use crate::chaos::failpoint;
 use crate::telemetry::Telemetry;
 use crossbeam_channel::Sender;
 use std::fs;
@@ -68,9 +67,7 @@ fn prune(folder: &Path, retention: &Retention, telemetry: &Telemetry) {
         if !old && total <= retention.keep_bytes {
             break;
         }
-        failpoint("log.prune");
         if fs::remove_file(&path).is_ok() {
-            failpoint("log.pruned");
             total -= size;
             telemetry.log.segments.add(-1);
             telemetry.log.size.add(-(size as i64));

@@ -3,7 +3,6 @@
 use super::prune::Pruner;
 use super::segment::{self, HEAD, Kind};
 use super::{Change, Reader, Retention, Standing, time_payload};
-use crate::chaos::{failpoint, failpoint_after};
 use crate::clock;
 use crate::telemetry::Telemetry;
 use std::fs::{self, File, OpenOptions};
@@ -134,7 +133,6 @@ impl Log {
         let Some(first) = self.first.take() else { return Ok(()) };
         let started = clock::start();
         let result = self.roll(first, catalogue).and_then(|()| self.write_out());
-        failpoint("log.written");
         self.buffer.clear();
         self.telemetry.log.nanos.add(started.elapsed().as_nanos() as u64);
         if result.is_err() {
@@ -145,8 +143,6 @@ impl Log {
 
     fn write_out(&mut self) -> Result<(), LogError> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        failpoint("log.write");
-        failpoint_after("log.torn", || drop(file.write_all(&self.buffer[..self.buffer.len() / 2])));
         if let Err(error) = file.write_all(&self.buffer) {
             // Part of it may be there. It was never acked: cut it off, so that the segment ends with a whole record.
             let _ = file.set_len(self.written);
@@ -181,12 +177,10 @@ impl Log {
         let mut head = HEAD.to_vec();
         let standing = rmp_serde::to_vec_named(&catalogue()).unwrap_or_default();
         segment::push(&mut head, Kind::Catalogue, first, &[&standing]);
-        failpoint("log.roll");
         let mut open = OpenOptions::new();
         let mut file = open.create(true).append(true).open(&path).map_err(LogError::file(&path))?;
         // A file of that name holds nothing whole: the position would have been used up otherwise.
         file.set_len(0).and_then(|()| file.write_all(&head)).map_err(LogError::file(&path))?;
-        failpoint("log.rolled");
         self.file = Some(file);
         self.written = head.len() as u64;
         self.telemetry.log.segments.add(1);

@@ -45,6 +45,16 @@ pub fn records(bytes: &[u8]) -> Vec<usize> {
     begin
 }
 
+/// The positions in a segment, each with where its record ends.
+pub fn positions(bytes: &[u8]) -> Vec<(usize, u64)> {
+    let ends = records(bytes).into_iter();
+    ends.filter_map(|at| {
+        let (_, position, payload) = record(&bytes[at..])?;
+        Some((at + RECORD + payload.len(), position))
+    })
+    .collect()
+}
+
 /// Kind, position and payload of the record at the beginning of these bytes.
 fn record(from: &[u8]) -> Option<(u8, u64, &[u8])> {
     let head = from.first_chunk::<RECORD>()?;

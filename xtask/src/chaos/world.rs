@@ -110,13 +110,21 @@ impl World {
     pub fn start_with(&mut self, command: Command) -> Result<Duration> {
         let began = Instant::now();
         let mut server = Server::spawn(command)?;
-        if !server.is_ready(READY)? {
-            bail!("the node was not ready within {READY:?}");
-        }
+        let ready = server.is_ready(READY).with_context(|| self.last_words())?;
         self.server = Some(server);
+        if !ready {
+            bail!("the node was not ready within {READY:?}; {}", self.last_words());
+        }
         let took = began.elapsed();
         self.tally.longest("ready_ms", took.as_millis() as u64);
         Ok(took)
+    }
+
+    /// The end of what the node has said on standard error.
+    fn last_words(&self) -> String {
+        let said = fs::read(self.folder.join("node.log")).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said[said.len().saturating_sub(1_000)..]);
+        format!("the node said last: {}", said.trim())
     }
 
     /// The node.
