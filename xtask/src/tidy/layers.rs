@@ -22,7 +22,7 @@ struct House {
 const HOUSES: &[House] = &[
     House {
         folder: "runtime/engine/src",
-        floors: &[&["codec", "query"], &["index", "rule"], &["guest", "manifest"], &["shard"]],
+        floors: &[&["codec", "query", "save"], &["index", "rule"], &["guest", "manifest"], &["shard"]],
     },
     House {
         folder: "runtime/src",

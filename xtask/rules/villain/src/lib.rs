@@ -45,7 +45,7 @@ impl Rule for Villain {
             return out.emit().service(&settings.says).send();
         }
         let number = event.metric().unwrap_or_default() as u64;
-        if number % u64::from(settings.one_in.max(1)) != 0 {
+        if !number.is_multiple_of(u64::from(settings.one_in.max(1))) {
             return;
         }
         match settings.how.as_str() {
