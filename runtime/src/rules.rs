@@ -4,8 +4,8 @@
 
 use anyhow::anyhow;
 use tidegate_engine::guest::{Guest, Native};
-use tidegate_event::Reply;
-use tidegate_sdk::rt::Runner;
+use tidegate_sdk::Rule;
+use tidegate_sdk::rt::{RuleManifest, Runner};
 
 /// A rule inside the binary.
 pub struct BuiltIn {
@@ -25,13 +25,10 @@ pub struct BuiltIn {
 pub type Linked = Result<Box<dyn Guest>, String>;
 
 /// Links a rule in.
-pub fn native<R: tidegate_sdk::Rule + Send>(settings: &[u8]) -> Linked
-where
-    Runner<R>: Send,
-{
+pub fn native<R: Rule + RuleManifest>(settings: &[u8]) -> Linked {
     let mut runner = Runner::<R>::new();
     runner.bind(0, settings)?;
-    Ok(Box::new(Native::new(move |block: &[u8], reply: &mut Reply| runner.call(block, reply))))
+    Ok(Box::new(Native::linked(runner)))
 }
 
 /// All of them.

@@ -58,6 +58,7 @@ pub mod prelude;
 mod quantiles;
 pub mod rt;
 mod rule;
+mod state;
 mod streams;
 #[doc(hidden)]
 pub mod sys;
@@ -71,6 +72,7 @@ pub use pace::Throttle;
 pub use params::Params;
 pub use quantiles::Quantiles;
 pub use rule::{Remembered, Rule, Run};
+pub use state::Saved;
 pub use tidegate_event::{Event, Metric, Span, State, Timestamp};
 pub use tidegate_sdk_macros::{Params, rule};
 pub use top::{Entry, Top};

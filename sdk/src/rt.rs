@@ -9,8 +9,12 @@
 //! 2. **Then the rows, in order.** A leaving row says goodbye and ends its key. Any other reaches its key, which is made
 //!    when it has no state. Rows of one key that stand together go in together.
 //! 3. **Then the reply is closed**: the next wake, and how many keys there are.
+//!
+//! Between two calls what keys remember can be saved and restored: `rt/keeping.rs`.
 
-pub use crate::streams::{SLOT_GAP, WAKES_MAX, WAKES_PER_CALL};
+mod keeping;
+
+pub use crate::streams::{SLOTS_MAX, WAKES_MAX, WAKES_PER_CALL};
 
 use crate::out::{Level, Out};
 use crate::params::Params;
@@ -33,6 +37,9 @@ pub const BINDINGS_MAX: usize = 4_096;
 pub trait RuleManifest {
     /// JSON, as in the module's `tidegate.manifest` section.
     const MANIFEST: &'static str;
+
+    /// The number of its state's schema, as in the manifest.
+    const STATE_SCHEMA: u32;
 }
 
 /// Why a call was not carried out: the host did not keep the contract.
@@ -44,7 +51,7 @@ pub enum Refused {
     Batch(BatchError),
     /// A row is for a deployed rule that was never bound.
     Binding { row: u32, binding: u32 },
-    /// A row's slot lies far beyond all slots in use.
+    /// There is no place for a row's slot.
     Slot { row: u32, slot: u32 },
 }
 
@@ -56,13 +63,16 @@ impl fmt::Display for Refused {
                 write!(f, "row {row} is for binding {binding}, which was never bound")
             }
             Self::Slot { row, slot } => {
-                write!(f, "row {row} has slot {slot}: slots are dense, this one is far beyond those in use")
+                write!(f, "row {row} has slot {slot}: {NO_PLACE}")
             }
         }
     }
 }
 
 impl core::error::Error for Refused {}
+
+/// Why a slot has no place.
+const NO_PLACE: &str = "slots are dense, and the guest has neither room nor use for so many";
 
 /// A guest: the rule, its deployments, and what all their keys remember.
 #[derive(Debug)]
@@ -167,13 +177,18 @@ impl<R: Rule> Runner<R> {
             sys::mark_row(reply, row);
             let params = params(&self.bound, binding).ok_or(Refused::Binding { row, binding })?;
             let key = loop {
-                if let Some(key) = self.streams.find_bound(slot, binding) {
+                if let Some(key) = self.streams.find_touched(slot, binding) {
                     break key;
                 }
-                if !self.streams.accepts(slot) {
+                if self.streams.has(slot, binding) {
+                    self.streams.touch(slot);
+                    sys::mark(row, Moment::Event);
+                } else if self.streams.make_place(slot) {
+                    self.streams.start(slot, binding, event.key(), R::first_seen(&event, params));
+                    sys::mark(row, Moment::Event);
+                } else {
                     return Err(Refused::Slot { row, slot });
                 }
-                self.streams.start(slot, binding, R::first_seen(&event, params));
             };
             let before = key.pending.first();
             let mut out = Out::new(reply, &mut key.pending, &mut self.notes, now, now, Base::Row(row));

@@ -2,6 +2,7 @@
 
 use crate::out::Out;
 use crate::params::Params;
+use crate::state::Saved;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_event::{BatchRef, Event};
@@ -61,6 +62,47 @@ pub trait Rule: Remembered {
     /// state `expired`.
     fn on_expire(&mut self, event: &Event<'_>, params: &Self::Params, out: &mut Out<'_>) {
         let _ = (event, params, out);
+    }
+
+    /// What a key remembered when a version of the rule saved it whose `state_schema` was another number. Needed only when
+    /// what is saved has changed so much that it cannot be read any more; a field that is new or gone is no reason, since
+    /// `#[serde(default)]` fills in the one and the other is passed over.
+    ///
+    /// An error refuses the new version, and the old one goes on.
+    ///
+    /// ```
+    /// # use tidegate_sdk::prelude::*;
+    /// /// Schema 1 counted in seconds.
+    /// #[derive(Deserialize)]
+    /// struct InSeconds {
+    ///     busy_secs: u64,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Busy {
+    ///     busy: Span,
+    /// }
+    ///
+    /// #[rule(query = "true", per = Stream, state_schema = 2)]
+    /// impl Rule for Busy {
+    ///     type Params = ();
+    ///
+    ///     fn migrate(saved: Saved) -> Result<Self, String> {
+    ///         match saved.schema() {
+    ///             1 => Ok(Self { busy: Span::secs(saved.read::<InSeconds>()?.busy_secs as i64) }),
+    ///             _ => Err("only schema 1 can be carried over".into()),
+    ///         }
+    ///     }
+    /// #   fn first_seen(_: &Event, _: &()) -> Self {
+    /// #       Self { busy: Span::ZERO }
+    /// #   }
+    /// #   fn on_event(&mut self, _: &Event, _: &(), _: &mut Out) {}
+    /// }
+    /// ```
+    fn migrate(saved: Saved<'_>) -> Result<Self, String> {
+        let _ = saved;
+        Err("write `fn migrate` to carry it over, or deploy the new version without what the old one remembered"
+            .to_owned())
     }
 }
 

@@ -5,17 +5,23 @@
 //! Wakes fire in the order of their moments, ties by slot. Each key has its own short sorted list; only its earliest
 //! moment stands in the heap of the whole guest. When the earliest changes, the old entry stays behind and is passed over
 //! later: it names a moment that its key no longer waits for first.
+//!
+//! What keys remember can be saved while calls go on (`streams/saving.rs`): so whoever changes a key says so first, by
+//! [`Streams::touch`].
 
+mod saving;
+
+use crate::rule::Remembered;
+use saving::Saving;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use tidegate_event::Timestamp;
+pub use tidegate_event::abi::WAKES_MAX;
 
-/// A key waits for at most so many moments.
-pub const WAKES_MAX: usize = 16;
 /// A key is woken at most so often in one call; the rest follow in the next.
 pub const WAKES_PER_CALL: u32 = 1_000;
-/// A slot lies at most so far beyond those in use: the host promises dense numbers.
-pub const SLOT_GAP: usize = 65_536;
+/// A guest has at most so many slots: the host promises dense numbers.
+pub const SLOTS_MAX: usize = 1 << 22;
 /// The heap holds so many entries more than four for each key before it is tidied.
 const HEAP_SLACK: usize = 1_024;
 
@@ -88,6 +94,12 @@ impl Pending {
         self.first
     }
 
+    /// All of them, in order.
+    fn all(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let rest = self.more.as_ref().map_or(&[][..], |more| &more.rest);
+        Some(self.first).filter(|first| *first != Timestamp::NEVER).into_iter().chain(rest.iter().copied())
+    }
+
     fn take_first(&mut self) {
         self.first = match &mut self.more {
             Some(more) if !more.rest.is_empty() => more.rest.remove(0),
@@ -121,8 +133,12 @@ impl Pending {
 /// One key.
 #[derive(Debug)]
 pub struct Key<S> {
+    /// Its id, as the host knows it.
+    pub id: u64,
     /// Which deployed rule it is for.
     pub binding: u32,
+    /// The mark after which it was last changed.
+    touched: u32,
     /// What it waits for.
     pub pending: Pending,
     /// What it remembers.
@@ -136,14 +152,29 @@ pub struct Streams<S> {
     live: u32,
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     call: u64,
+    /// Counts the marks.
+    mark: u32,
+    /// How many keys were changed since.
+    touched: u32,
+    saving: Saving,
 }
 
 impl<S> Streams<S> {
     /// No keys.
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), live: 0, due: BinaryHeap::new(), call: 0 }
+        Self {
+            slots: Vec::new(),
+            live: 0,
+            due: BinaryHeap::new(),
+            call: 0,
+            mark: 0,
+            touched: 0,
+            saving: Saving::new(),
+        }
     }
+}
 
+impl<S: Remembered> Streams<S> {
     /// How many keys have state.
     pub fn live(&self) -> u32 {
         self.live
@@ -160,41 +191,61 @@ impl<S> Streams<S> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The key with a slot, if it has state for that deployed rule.
+    /// The key with a slot, if it has state for that deployed rule and may be changed without saying so.
     #[inline]
-    pub fn find_bound(&mut self, slot: u32, binding: u32) -> Option<&mut Key<S>> {
-        self.find(slot).filter(|key| key.binding == binding)
+    pub fn find_touched(&mut self, slot: u32, binding: u32) -> Option<&mut Key<S>> {
+        let mark = self.mark;
+        self.find(slot).filter(|key| key.binding == binding && key.touched == mark)
     }
 
-    /// Whether a slot is one that the host may use.
-    pub fn accepts(&self, slot: u32) -> bool {
-        (slot as usize) < self.slots.len() + SLOT_GAP
+    /// Whether a slot has state for that deployed rule.
+    pub fn has(&self, slot: u32, binding: u32) -> bool {
+        matches!(self.slots.get(slot as usize), Some(Some(key)) if key.binding == binding)
     }
 
-    /// Gives a slot its state.
-    #[cold]
-    pub fn start(&mut self, slot: u32, binding: u32, state: S) {
-        let at = slot as usize;
-        if at >= self.slots.len() {
-            self.slots.resize_with(at + 1, || None);
+    /// Makes a place for a slot; false when there is none.
+    #[must_use]
+    pub fn make_place(&mut self, slot: u32) -> bool {
+        let wanted = slot as usize + 1;
+        if wanted <= self.slots.len() {
+            return true;
         }
-        let before = self.slots[at].replace(Key { binding, pending: Pending::default(), state });
-        self.live += u32::from(before.is_none());
+        // A host that counts in leaps gets no, not the end of the guest for want of memory.
+        let fine = wanted <= SLOTS_MAX && self.slots.try_reserve(wanted - self.slots.len()).is_ok();
+        if fine {
+            self.slots.resize_with(wanted, || None);
+        }
+        fine
+    }
+
+    /// Gives a slot its state. It has a place; whoever had it before is gone.
+    #[cold]
+    pub fn start(&mut self, slot: u32, binding: u32, id: u64, state: S) {
+        self.end(slot);
+        let touched = self.mark;
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(Key { id, binding, touched, pending: Pending::default(), state });
+            self.live += 1;
+            self.touched += 1;
+        }
     }
 
     /// Forgets a key and its wakes.
     pub fn end(&mut self, slot: u32) {
-        if let Some(key) = self.slots.get_mut(slot as usize) {
-            self.live -= u32::from(key.take().is_some());
+        self.touch(slot);
+        if let Some(key) = self.slots.get_mut(slot as usize)
+            && key.take().is_some()
+        {
+            self.live -= 1;
+            self.touched -= 1;
         }
     }
 
     /// Forgets all keys of a deployed rule.
     pub fn end_all(&mut self, binding: u32) {
-        for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(|key| key.binding == binding) {
-                *slot = None;
-                self.live -= 1;
+        for slot in 0..self.slots.len() as u32 {
+            if self.has(slot, binding) {
+                self.end(slot);
             }
         }
     }
@@ -240,7 +291,11 @@ impl<S> Streams<S> {
             }
             self.due.pop();
             let call = self.call;
-            let Some(key) = self.find(slot).filter(|key| key.pending.first == at) else { continue };
+            if self.earliest(slot) != at {
+                continue;
+            }
+            self.touch(slot);
+            let Some(key) = self.find(slot) else { continue };
             if !key.pending.fire(call) {
                 waiting.push(slot);
                 continue;
@@ -305,7 +360,8 @@ mod tests {
     fn wakes_fire_by_moment_then_slot_and_not_after_the_end_of_their_key() {
         let mut streams = Streams::new();
         for (slot, asked) in [(0, 7), (1, 3), (2, 3), (3, 1)] {
-            streams.start(slot, 0, ());
+            assert!(streams.make_place(slot));
+            streams.start(slot, 0, 0, ());
             streams.find(slot).unwrap().pending.ask(Timestamp(asked));
             streams.settle(slot, Timestamp::NEVER);
         }
@@ -324,7 +380,8 @@ mod tests {
     #[test]
     fn asking_for_ever_earlier_moments_does_not_grow_the_heap() {
         let mut streams = Streams::new();
-        streams.start(0, 0, ());
+        assert!(streams.make_place(0));
+        streams.start(0, 0, 0, ());
         for at in (0..100_000).rev() {
             let before = streams.earliest(0);
             streams.find(0).unwrap().pending.ask(Timestamp(at));

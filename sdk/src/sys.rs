@@ -74,6 +74,22 @@ macro_rules! __export {
             extern "C" fn tg_batch(len: u32) -> u32 {
                 $crate::sys::guest::batch(&GUEST, len)
             }
+            #[unsafe(no_mangle)]
+            extern "C" fn tg_mark(all: u32) -> u32 {
+                $crate::sys::guest::mark_keys(&GUEST, all)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn tg_save(most: u32) -> u32 {
+                $crate::sys::guest::save(&GUEST, most)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn tg_pick(len: u32) -> u32 {
+                $crate::sys::guest::pick(&GUEST, len)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn tg_restore(schema: u32, len: u32) -> u32 {
+                $crate::sys::guest::restore(&GUEST, schema, len)
+            }
         };
     };
 }
@@ -81,15 +97,15 @@ macro_rules! __export {
 /// What the exports do.
 #[cfg(target_arch = "wasm32")]
 pub mod guest {
-    use crate::rt::Runner;
+    use crate::rt::{RuleManifest, Runner};
     use crate::rule::Rule;
     use core::fmt::{self, Write};
     use std::cell::RefCell;
     use std::sync::Once;
     use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
     use std::thread::LocalKey;
-    use tidegate_event::abi::{DESCRIPTOR, MESSAGE_MAX, Moment, NO_ROW, REGION_ALIGN};
-    use tidegate_event::{Reply, Timestamp};
+    use tidegate_event::abi::{DESCRIPTOR, MESSAGE_MAX, Moment, NO_ROW, REGION_ALIGN, UNFIT};
+    use tidegate_event::{KeyStates, NotRestored, Reply, Timestamp};
 
     /// The descriptor as `tidegate_event::abi` draws it.
     #[repr(C, align(64))]
@@ -138,10 +154,11 @@ pub mod guest {
         len: usize,
     }
 
-    /// A guest and the reply that the host reads.
+    /// A guest, and what the host reads: the reply to a batch, and a list of saved keys.
     pub struct Guest<R: Rule> {
         runner: Runner<R>,
         reply: Option<Reply>,
+        list: Vec<u8>,
     }
 
     /// Where a module keeps its guest.
@@ -149,7 +166,7 @@ pub mod guest {
 
     /// A guest before its first call.
     pub const fn empty<R: Rule>() -> Cell<R> {
-        RefCell::new(Guest { runner: Runner::new(), reply: None })
+        RefCell::new(Guest { runner: Runner::new(), reply: None, list: Vec::new() })
     }
 
     #[inline]
@@ -284,6 +301,71 @@ pub mod guest {
             }
             None => 1,
         }
+    }
+
+    /// `tg_mark`
+    pub fn mark_keys<R: Rule>(guest: &'static LocalKey<Cell<R>>, all: u32) -> u32 {
+        AT.keys.store(guest.with_borrow_mut(|guest| guest.runner.mark(all != 0)), Relaxed);
+        0
+    }
+
+    /// `tg_save`
+    pub fn save<R: Rule>(guest: &'static LocalKey<Cell<R>>, most: u32) -> u32 {
+        guest.with_borrow_mut(|guest| {
+            guest.list.clear();
+            let left = guest.runner.save(most, &mut guest.list);
+            answer(&guest.list, left);
+        });
+        0
+    }
+
+    /// `tg_pick`
+    pub fn pick<R: Rule>(guest: &'static LocalKey<Cell<R>>, len: u32) -> u32 {
+        let picked = with_region(len, |slots| {
+            guest.with_borrow_mut(|guest| {
+                guest.list.clear();
+                let slots = slots.as_chunks().0.iter().map(|slot| u32::from_le_bytes(*slot));
+                guest.runner.pick(slots, &mut guest.list);
+                answer(&guest.list, guest.runner.live());
+            });
+        });
+        u32::from(picked.is_none())
+    }
+
+    /// `tg_restore`
+    pub fn restore<R: Rule + RuleManifest>(guest: &'static LocalKey<Cell<R>>, schema: u32, len: u32) -> u32 {
+        let restored = with_region(len, |list| {
+            guest.with_borrow_mut(|guest| {
+                let restored = guest.runner.restore(schema, list);
+                mark(NO_ROW, Moment::Idle);
+                restored.map(|next_wake| (next_wake, guest.runner.live()))
+            })
+        });
+        match restored {
+            Some(Ok((Timestamp(next_wake), live))) => {
+                AT.next_wake.store(next_wake, Relaxed);
+                AT.keys.store(live, Relaxed);
+                0
+            }
+            Some(Err(NotRestored::Unfit { index, reason })) => {
+                AT.keys.store(index, Relaxed);
+                say(format_args!("{reason}"));
+                UNFIT
+            }
+            Some(Err(NotRestored::Refused(reason))) => {
+                say(format_args!("{reason}"));
+                1
+            }
+            None => 1,
+        }
+    }
+
+    /// Describes a list of saved keys.
+    fn answer(list: &[u8], keys: u32) {
+        AT.record_count.store(KeyStates::new(list).count() as u32, Relaxed);
+        AT.bytes.store(list.as_ptr().expose_provenance() as u32, Relaxed);
+        AT.byte_count.store(list.len() as u32, Relaxed);
+        AT.keys.store(keys, Relaxed);
     }
 
     fn describe(reply: &Reply) {

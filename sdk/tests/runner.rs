@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::fmt::Write;
 use tidegate_event::{Base, Batch, BatchBuilder, Header, NewEvent, Override, Reply, Setting, SettingsWriter};
 use tidegate_sdk::prelude::*;
-use tidegate_sdk::rt::{BINDINGS_MAX, RuleManifest, Runner, WAKES_PER_CALL};
+use tidegate_sdk::rt::{BINDINGS_MAX, RuleManifest, Runner, SLOTS_MAX, WAKES_PER_CALL};
 
 #[derive(Params)]
 struct Settings {
@@ -391,7 +391,7 @@ proptest! {
     }
 
     #[test]
-    fn a_slot_out_of_all_proportion_is_refused(slot in 70_000u32..) {
+    fn a_slot_out_of_all_proportion_is_refused(slot in SLOTS_MAX as u32..) {
         let block = batch(0, &[(slot, "", "")]).to_block();
         let refused = bound().try_call(&block, &mut Reply::default()).unwrap_err();
         prop_assert!(refused.to_string().contains("slots are dense"));

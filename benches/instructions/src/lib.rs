@@ -70,14 +70,11 @@ impl<R> Default for Linked<R> {
     }
 }
 
-impl<R: Rule + Send + 'static> Guests for Linked<R>
-where
-    Runner<R>: Send,
-{
+impl<R: Rule + RuleManifest> Guests for Linked<R> {
     fn start(&self, rule: &RuleSpec) -> Result<Box<dyn Guest>, Fault> {
         let mut runner = Runner::<R>::new();
         runner.bind(0, &rule.settings).map_err(|error| Fault::new(FaultKind::Start, error))?;
-        Ok(Box::new(Native::new(move |block: &[u8], reply: &mut Reply| runner.call(block, reply))))
+        Ok(Box::new(Native::linked(runner)))
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod native;
 
-pub use native::Native;
+pub use native::{Function, Native};
 
 use crate::rule::RuleSpec;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ pub struct Fault {
     pub during: String,
     /// The row of the batch that it was handling, if it was.
     pub row: Option<u32>,
-    /// The slot of the key whose wake it was handling, if it was.
+    /// The slot of the key that it was waking, saving or restoring, if it was.
     #[serde(default)]
     pub slot: Option<u32>,
 }
@@ -158,7 +158,7 @@ impl Fault {
         Self::new(FaultKind::State, "keeps no state that could be saved")
     }
 
-    /// The same, with what the guest was doing, and on which row, or in a wake for which slot.
+    /// The same, with what the guest was doing, and for which row or which slot.
     #[must_use]
     pub fn at(mut self, moment: Moment, row: u32) -> Self {
         self.during = match moment {
@@ -167,11 +167,13 @@ impl Fault {
             Moment::Wake => "in on_wake",
             Moment::Event => "in on_event",
             Moment::Expire => "in on_expire",
+            Moment::Save => "saving what a key remembers",
+            Moment::Restore => "restoring what a key remembers",
         }
         .to_owned();
         let row = (row != tidegate_event::abi::NO_ROW).then_some(row);
         (self.row, self.slot) = match moment {
-            Moment::Wake => (None, row),
+            Moment::Wake | Moment::Save | Moment::Restore => (None, row),
             Moment::Event | Moment::Expire => (row, None),
             Moment::Idle | Moment::Bind => (None, None),
         };

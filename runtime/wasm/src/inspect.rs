@@ -234,8 +234,17 @@ fn check_header(wasm: &[u8]) -> Result<(), Refusal> {
 }
 
 /// The functions that a rule exports: their names, parameters and results, all `i32`.
-const SIGNATURES: [(&str, usize, usize); 5] =
-    [(abi::REGION, 1, 1), (abi::REPLY, 0, 1), (abi::BIND, 2, 1), (abi::UNBIND, 1, 0), (abi::BATCH, 1, 1)];
+const SIGNATURES: [(&str, usize, usize); 9] = [
+    (abi::REGION, 1, 1),
+    (abi::REPLY, 0, 1),
+    (abi::BIND, 2, 1),
+    (abi::UNBIND, 1, 0),
+    (abi::BATCH, 1, 1),
+    (abi::MARK, 1, 1),
+    (abi::SAVE, 1, 1),
+    (abi::PICK, 1, 1),
+    (abi::RESTORE, 2, 1),
+];
 
 fn check_exports(types: TypesRef<'_>) -> Result<(), Refusal> {
     let exports: Vec<(&str, EntityType)> = types.core_exports().into_iter().flatten().collect();

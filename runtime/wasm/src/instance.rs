@@ -6,6 +6,8 @@
 //! A guest that has failed is never entered again. Wasmtime would allow it, but nobody unwound its stack or finished what
 //! it was doing, so its memory is in an unknown state.
 
+mod keeping;
+
 use crate::budget::{FIRST_LOOK, Meter, check_output};
 use crate::compile::Compiled;
 use crate::engine::MEMORY_MAX;
@@ -16,7 +18,7 @@ use std::time::Instant;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Spent};
 use tidegate_engine::rule::{Limits, RuleSpec};
 use tidegate_event::abi::{self, Descriptor};
-use tidegate_event::{Action, Base, Batch, Reply, Timestamp};
+use tidegate_event::{Action, Base, Batch, KeyState, Reply, Timestamp};
 use wasmtime::{Memory, PoolConcurrencyLimitError, Store, TypedFunc, WasmParams, WasmResults};
 
 /// The number of the rule that an instance is started with, in `tg_bind` and in the rows of a batch.
@@ -33,6 +35,7 @@ pub struct WasmGuest {
     bind: TypedFunc<(u32, u32), u32>,
     unbind: TypedFunc<u32, ()>,
     batch: TypedFunc<u32, u32>,
+    keeping: keeping::Keeping,
     /// Where it said that its descriptor is, once and for all.
     descriptor: GuestSlice,
     inbox: Inbox,
@@ -83,6 +86,7 @@ impl WasmGuest {
         let reply: TypedFunc<(), u32> = export(&instance, &mut store, abi::REPLY)?;
         let bind = export(&instance, &mut store, abi::BIND)?;
         let unbind = export(&instance, &mut store, abi::UNBIND)?;
+        let keeping = keeping::Keeping::of(&instance, &mut store)?;
         let mut guest = Self {
             store,
             memory,
@@ -90,6 +94,7 @@ impl WasmGuest {
             bind,
             unbind,
             batch,
+            keeping,
             descriptor: GuestSlice::claimed(0, 0),
             inbox: Inbox::default(),
             limits,
@@ -127,7 +132,7 @@ impl WasmGuest {
 
     /// Hands over the settings of a rule. A refusal is a fault of kind [`FaultKind::Start`], and only that is.
     fn hand_settings(&mut self, binding: u32, settings: &[u8]) -> Result<(), Fault> {
-        let to = self.make_room(settings.len(), 0)?;
+        let to = self.make_room(settings.len(), 0, "settings")?;
         self.write(to, &[settings])?;
         let bind = self.bind.clone();
         let code = self.enter(Entry::Bind, 0, &bind, (binding, settings.len() as u32))?;
@@ -142,7 +147,7 @@ impl WasmGuest {
     }
 
     /// The region, if it holds so many bytes; a larger one otherwise.
-    fn make_room(&mut self, len: usize, rows: u32) -> Result<GuestSlice, Fault> {
+    fn make_room(&mut self, len: usize, rows: u32, what: &str) -> Result<GuestSlice, Fault> {
         let fault = |message| {
             let mut fault = Fault::new(FaultKind::Memory, message);
             fault.during = Entry::Region.doing().to_owned();
@@ -153,7 +158,7 @@ impl WasmGuest {
             .filter(|needed| u64::from(*needed) <= self.limits.memory)
             .ok_or_else(|| {
                 fault(format!(
-                    "a batch of {} does not fit into the {} of memory that it may have",
+                    "{what} of {} do not fit into the {} of memory that it may have",
                     size(len as u64),
                     size(self.limits.memory)
                 ))
@@ -171,7 +176,7 @@ impl WasmGuest {
                         size(self.limits.memory)
                     )
                 });
-                return Err(fault(format!("has no room for a batch of {}{refused}", size(len as u64))));
+                return Err(fault(format!("has no room for {what} of {}{refused}", size(len as u64))));
             }
             if !offset.is_multiple_of(abi::REGION_ALIGN as u32) {
                 let message = format!(
@@ -224,6 +229,17 @@ impl WasmGuest {
         outcome.map_err(|error| self.scene(entry, rows, &self.last_words()).explain(&error))
     }
 
+    /// Whether a call was carried out, by the code that it gave.
+    fn accepted(&self, entry: Entry, rows: u32, code: u32) -> Result<(), Fault> {
+        if code == 0 {
+            return Ok(());
+        }
+        let words = self.last_words();
+        let reason = if words.message.is_empty() { "it gave no reason" } else { &words.message };
+        let message = format!("refused {} (code {code}): {reason}", entry.doing());
+        Err(self.scene(entry, rows, &words).place(Fault::new(FaultKind::Trap, message)))
+    }
+
     fn scene<'a>(&self, entry: Entry, rows: u32, words: &'a LastWords) -> Scene<'a> {
         let Limits { deadline_ms, memory, .. } = self.limits;
         Scene { entry, deadline_ms, memory, refused: self.store.data().refused(), rows, words }
@@ -238,32 +254,30 @@ impl WasmGuest {
 
     fn try_call(&mut self, batch: &Batch, reply: &mut Reply) -> Result<Spent, Fault> {
         let rows = batch.len() as u32;
-        let to = self.make_room(batch.block_len(), rows)?;
+        let to = self.make_room(batch.block_len(), rows, "events")?;
         self.write(to, &[&batch.header_bytes(), batch.row_bytes(), batch.string_bytes()])?;
         let function = self.batch.clone();
         let start = Instant::now();
         let code = self.enter(Entry::Batch, rows, &function, batch.block_len() as u32)?;
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        if code != 0 {
-            let words = self.last_words();
-            let reason = if words.message.is_empty() { "it gave no reason" } else { &words.message };
-            let fault =
-                Fault::new(FaultKind::Trap, format!("did not take the batch (code {code}): {reason}"));
-            return Err(self.scene(Entry::Batch, rows, &words).place(fault));
-        }
+        self.accepted(Entry::Batch, rows, code)?;
         self.take_reply(batch, reply)?;
         Ok(Spent { nanos })
+    }
+
+    /// What its descriptor says.
+    fn claimed(&self) -> Result<Descriptor, String> {
+        let memory = self.memory.data(&self.store);
+        let raw = self.descriptor.read(memory).map_err(|outside| outside.to_string())?;
+        let raw = raw.first_chunk::<{ abi::DESCRIPTOR }>().ok_or("the descriptor is cut short")?;
+        Ok(Descriptor::read(raw))
     }
 
     /// Copies the reply out, within its budget, and checks every record of it.
     fn take_reply(&self, batch: &Batch, reply: &mut Reply) -> Result<(), Fault> {
         let memory = self.memory.data(&self.store);
         let broken = |message: String| self.batch_fault(FaultKind::Reply, message);
-        let descriptor = self.descriptor.read(memory).map_err(|outside| broken(outside.to_string()))?;
-        let Some(raw) = descriptor.first_chunk::<{ abi::DESCRIPTOR }>() else {
-            return Err(broken("the descriptor is cut short".to_owned()));
-        };
-        let claimed = Descriptor::read(raw);
+        let claimed = self.claimed().map_err(broken)?;
         check_output(&self.limits, batch.len(), self.rules, &claimed)
             .map_err(|message| self.batch_fault(FaultKind::Output, message))?;
         let records = GuestSlice::records(claimed.records, claimed.record_count)
@@ -344,6 +358,22 @@ impl Guest for WasmGuest {
         let unbind = self.unbind.clone();
         self.rules = self.rules.saturating_sub(1);
         self.enter(Entry::Unbind, 0, &unbind, binding).inspect_err(|fault| self.dead = Some(fault.clone()))
+    }
+
+    fn mark(&mut self, all: bool) -> Result<(), Fault> {
+        self.while_alive(|guest| guest.try_mark(all))
+    }
+
+    fn save(&mut self, most: u32, saved: &mut Vec<KeyState>) -> Result<u32, Fault> {
+        self.while_alive(|guest| guest.try_save(most, saved))
+    }
+
+    fn pick(&mut self, slots: &[u32], saved: &mut Vec<KeyState>) -> Result<(), Fault> {
+        self.while_alive(|guest| guest.try_pick(slots, saved))
+    }
+
+    fn restore(&mut self, schema: u32, keys: &[KeyState]) -> Result<Timestamp, Fault> {
+        self.while_alive(|guest| guest.try_restore(schema, keys))
     }
 
     fn memory(&self) -> usize {

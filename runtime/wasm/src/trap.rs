@@ -18,7 +18,7 @@ const NAME_MAX: usize = 120;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastWords {
     pub(crate) moment: Moment,
-    /// The row, or in a wake the slot.
+    /// The row, or while a key is woken, saved or restored its slot.
     pub(crate) row: Option<u32>,
     pub(crate) message: String,
 }
@@ -58,6 +58,10 @@ pub(crate) enum Entry {
     Bind,
     Unbind,
     Batch,
+    Mark,
+    Save,
+    Pick,
+    Restore,
 }
 
 impl Entry {
@@ -65,10 +69,13 @@ impl Entry {
     pub(crate) const fn doing(self) -> &'static str {
         match self {
             Self::Reply => "telling where its replies are",
-            Self::Region => "making room for a batch",
+            Self::Region => "making room",
             Self::Bind => "taking its settings",
             Self::Unbind => "forgetting a rule",
             Self::Batch => "handling a batch",
+            Self::Mark => "marking what is to be saved",
+            Self::Save | Self::Pick => "saving what its keys remember",
+            Self::Restore => "restoring what its keys remember",
         }
     }
 }
@@ -86,11 +93,10 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Places a fault: what the guest was doing, for which row or for the wake of which slot, where its claims make
-    /// sense. Which slots there are is the shard's to know.
+    /// Places a fault: what the guest was doing, for which row or which slot, where its claims make sense. Which slots there are is the shard's to know.
     pub(crate) fn place(&self, fault: Fault) -> Fault {
-        let wake = self.words.moment == Moment::Wake;
-        let row = self.words.row.filter(|row| wake || *row < self.rows).unwrap_or(NO_ROW);
+        let slot = self.words.moment.is_of_a_key();
+        let row = self.words.row.filter(|row| slot || *row < self.rows).unwrap_or(NO_ROW);
         let mut fault = fault.at(self.words.moment, row);
         if self.words.moment == Moment::Idle {
             fault.during = self.entry.doing().to_owned();

@@ -11,6 +11,14 @@
 //! tg_bind(binding, len) -> code   the region holds the settings of one deployed rule: 0, or 1 with a message
 //! tg_unbind(binding)              forget it and all that its keys remember
 //! tg_batch(len) -> code           the region holds one batch (see batch.rs): handle it and fill the descriptor
+//! tg_mark(all) -> code            mark what is to be saved: all keys that have state, or those touched since the last mark
+//! tg_save(most) -> code           answer with up to so many marked keys (see key_state.rs)
+//! tg_pick(len) -> code            the region holds slots, u32 each: answer with what these keys remember now
+//! tg_restore(schema, len) -> code the region holds saved keys: give them back what they remember
+//!
+//! code    0 done, 1 refused with a message, 2 (tg_restore only) the state of a key does not fit, with a message
+//! answer  lies where the bytes of a reply lie; the number of records is that of the keys in it, and
+//!         `keys` is for tg_mark and tg_save how many marked keys are left, else how many have state
 //!
 //! descriptor, 64 bytes
 //! 0   u32 address of the records      32-byte effects (see effect.rs)
@@ -18,11 +26,11 @@
 //! 8   u32 address of their bytes
 //! 12  u32 length of their bytes
 //! 16  i64 next wake                   microseconds; i64::MAX for none
-//! 24  u32 the row being handled       in a wake the slot being woken, 0xffff_ffff outside of both: whose fault a trap was
+//! 24  u32 the row being handled       while a key is woken, saved or restored its slot, else 0xffff_ffff: whose fault a trap was
 //! 28  u32 moment                      see `Moment`
 //! 32  u32 address of the message      last words of a panic, or the reason that tg_bind gave
 //! 36  u32 length of the message
-//! 40  u32 keys that have state
+//! 40  u32 keys that have state        after tg_mark and tg_save those left to be saved, after code 2 the number of the key
 //! 44  reserved, 0
 //! ```
 
@@ -41,6 +49,20 @@ pub const BIND: &str = "tg_bind";
 pub const UNBIND: &str = "tg_unbind";
 /// Export: handle one batch.
 pub const BATCH: &str = "tg_batch";
+/// Export: mark what is to be saved.
+pub const MARK: &str = "tg_mark";
+/// Export: hand out marked keys.
+pub const SAVE: &str = "tg_save";
+/// Export: hand out keys by their slots.
+pub const PICK: &str = "tg_pick";
+/// Export: give keys back what they remember.
+pub const RESTORE: &str = "tg_restore";
+
+/// What `tg_restore` answers when the state of a key does not fit.
+pub const UNFIT: u32 = 2;
+
+/// A key waits for at most so many moments.
+pub const WAKES_MAX: usize = 16;
 
 /// Name of the custom section that holds the manifest, as JSON.
 pub const MANIFEST_SECTION: &str = "tidegate.manifest";
@@ -72,9 +94,18 @@ pub enum Moment {
     Event = 3,
     /// Handling the expiry of a key.
     Expire = 4,
+    /// Saving what a key remembers: the descriptor's row is the key's slot.
+    Save = 5,
+    /// Giving a key back what it remembers: the descriptor's row is the key's slot.
+    Restore = 6,
 }
 
 impl Moment {
+    /// Whether the descriptor's row is the slot of a key.
+    pub const fn is_of_a_key(self) -> bool {
+        matches!(self, Self::Wake | Self::Save | Self::Restore)
+    }
+
     /// The moment with that number; unknown numbers read as `Idle`.
     pub const fn from_code(code: u32) -> Self {
         match code {
@@ -82,6 +113,8 @@ impl Moment {
             2 => Self::Wake,
             3 => Self::Event,
             4 => Self::Expire,
+            5 => Self::Save,
+            6 => Self::Restore,
             _ => Self::Idle,
         }
     }
@@ -158,5 +191,9 @@ mod tests {
         };
         assert_eq!(Descriptor::read(&written.write()), written);
         assert_eq!(Moment::from_code(written.moment), Moment::Wake);
+        for code in 0..7 {
+            assert_eq!(Moment::from_code(code) as u32, code);
+        }
+        assert_eq!(Moment::from_code(7), Moment::Idle);
     }
 }

@@ -55,6 +55,66 @@ fn version_1_is_what_it_was() {
     assert_eq!(read.event(2).unwrap().state(), Some("on fire"));
 }
 
+fn saved_keys() -> Vec<KeyState> {
+    let moments = |at: &[i64]| at.iter().map(|at| Timestamp(*at)).collect();
+    vec![
+        KeyState {
+            slot: 3,
+            binding: 1,
+            key: 0x0123_4567_89ab_cdef,
+            wakes: moments(&[i64::MIN, 5, i64::MAX - 1]),
+            state: b"\x81\xa4seen\x02".to_vec(),
+        },
+        KeyState::default(),
+        KeyState { slot: 70_000, state: vec![0xc0], ..KeyState::default() },
+    ]
+}
+
+fn list(keys: &[KeyState]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    keys.iter().for_each(|key| key.write(&mut bytes));
+    bytes
+}
+
+fn read_list(bytes: &[u8]) -> Result<Vec<KeyState>, KeyStateError> {
+    KeyStates::new(bytes).map(|key| key.map(|key| key.to_owned())).collect()
+}
+
+/// The bytes of saved keys of version 1, on the same terms.
+#[test]
+fn saved_keys_version_1_are_what_they_were() {
+    let bytes = list(&saved_keys());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write("tests/golden/keys-1.bin", bytes).unwrap();
+        return;
+    }
+    assert_eq!(include_bytes!("golden/keys-1.bin")[..], bytes);
+    assert_eq!(read_list(&bytes).unwrap(), saved_keys());
+}
+
+#[test]
+fn damage_to_saved_keys_is_named() {
+    let bytes = list(&saved_keys());
+    let keys = saved_keys();
+    let ends: Vec<usize> = (0..=keys.len()).map(|n| list(&keys[..n]).len()).collect();
+    for cut in 0..bytes.len() {
+        let read = read_list(&bytes[..cut]);
+        match ends.iter().position(|end| *end == cut) {
+            Some(whole) => assert_eq!(read.unwrap(), keys[..whole]),
+            None => assert!(matches!(read, Err(KeyStateError::Short { .. })), "{cut}: {read:?}"),
+        }
+    }
+    let of = |wakes: &[i64]| {
+        let wakes = wakes.iter().map(|at| Timestamp(*at)).collect();
+        read_list(&list(&[KeyState::default(), KeyState { wakes, ..KeyState::default() }]))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(of(&[1; 17]).unwrap_err(), "saved key 1 waits for 17 moments, a key has at most 16");
+    for wrong in [&[2, 1][..], &[1, 1], &[i64::MAX]] {
+        assert_eq!(of(wrong).unwrap_err(), "the moments that saved key 1 waits for are not in order");
+    }
+}
+
 /// The bytes of reply version 1, on the same terms.
 #[test]
 fn reply_version_1_is_what_it_was() {
@@ -122,6 +182,19 @@ fn damage_is_named() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_bytes_are_saved_keys_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), small in any::<bool>()) {
+        if small {
+            // Lengths that have a chance.
+            for at in (16..bytes.len()).step_by(24) {
+                bytes[at..].iter_mut().take(8).enumerate().for_each(|(i, byte)| *byte = if i % 4 == 0 { *byte % 20 } else { 0 });
+            }
+        }
+        if let Ok(keys) = read_list(&bytes) {
+            prop_assert_eq!(list(&keys), bytes);
+        }
+    }
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -38,6 +38,7 @@ fn footer(args: TokenStream, block: TokenStream, file: Option<&Path>) -> Result<
         reads.join(",")
     );
     let tail = format!(",\"state_schema\":{},\"sdk\":\"", args.state_schema);
+    let schema = args.state_schema;
     Ok(quote! {
         const _: () = {
             const PARTS: &[&str] = &[
@@ -56,6 +57,7 @@ fn footer(args: TokenStream, block: TokenStream, file: Option<&Path>) -> Result<
 
             impl ::tidegate_sdk::rt::RuleManifest for #rule {
                 const MANIFEST: &'static str = ::tidegate_sdk::rt::text(&BYTES);
+                const STATE_SCHEMA: u32 = #schema;
             }
 
             ::tidegate_sdk::__export!(#rule, BYTES, LEN);

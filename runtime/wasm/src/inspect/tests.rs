@@ -29,7 +29,7 @@ fn a_good_rule_is_read_without_running_it() {
     let inspected = inspect(&wasm).unwrap();
     assert_eq!(inspected.manifest, Manifest::from_json(manifest().as_bytes()).unwrap());
     assert_eq!(inspected.digest, blake3::hash(&wasm).to_hex().to_string());
-    assert_eq!((inspected.size, inspected.functions), (wasm.len(), 11));
+    assert_eq!((inspected.size, inspected.functions), (wasm.len(), 15));
     assert_eq!((inspected.memory, inspected.memory_max), (3 << 16, Some(9 << 16)));
     assert!(inspected.names);
 }

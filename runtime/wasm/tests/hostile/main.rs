@@ -267,7 +267,7 @@ fn a_loop_in_bind_is_stopped() {
 #[test]
 fn a_loop_in_region_is_stopped() {
     let module = Module { region: "(loop $spin (br $spin)) (i32.const 0)", ..Module::default() };
-    check_stopped(&module, "did not answer within 50 ms, in `tg_region` (making room for a batch)");
+    check_stopped(&module, "did not answer within 50 ms, in `tg_region` (making room)");
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn a_wake_in_the_past_is_no_fault_and_means_the_next_call() {
 #[test]
 fn a_region_that_is_none_is_refused() {
     let region = |region| Module { region, ..Module::default() };
-    check(&region("(i32.const 0)"), FaultKind::Memory, "has no room for a batch");
+    check(&region("(i32.const 0)"), FaultKind::Memory, "has no room for events");
     check(
         &region("(i32.const 65537)"),
         FaultKind::Reply,
@@ -521,7 +521,7 @@ fn a_region_that_does_not_grow_fails_the_batch_that_needs_it() {
         ..Module::default()
     };
     call(&mut start(&module).unwrap(), 50).unwrap();
-    check_fault(&fault_of_rule(&spec(&module), 100), FaultKind::Memory, "has no room for a batch of 8 KiB");
+    check_fault(&fault_of_rule(&spec(&module), 100), FaultKind::Memory, "has no room for events of 8 KiB");
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub struct Module {
     pub bind: &'static str,
     pub unbind: &'static str,
     pub batch: &'static str,
+    pub mark: &'static str,
+    pub save: &'static str,
+    pub pick: &'static str,
+    pub restore: &'static str,
     /// Further functions and fields.
     pub extra: String,
 }
@@ -70,6 +74,10 @@ impl Default for Module {
             bind: "(i32.const 0)",
             unbind: "",
             batch: ECHO,
+            mark: "(call $answer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 0)",
+            save: "(i32.const 0)",
+            pick: "(i32.const 0)",
+            restore: "(i32.const 0)",
             extra: String::new(),
         }
     }
@@ -83,7 +91,8 @@ pub fn manifest() -> &'static str {
 impl Module {
     /// The whole module as text.
     pub fn text(&self) -> String {
-        let Self { manifest, memory, reply, region, bind, unbind, batch, extra } = self;
+        let Self { manifest, memory, reply, region, bind, unbind, batch, extra, .. } = self;
+        let Self { mark, save, pick, restore, .. } = self;
         let manifest = manifest.replace('\\', "\\\\").replace('"', "\\\"");
         let batch = batch.replace("DESCRIPTION", &(tidegate_event::Field::Description as u8).to_string());
         format!(
@@ -97,6 +106,10 @@ impl Module {
   (func $tg_bind (export "tg_bind") (param $binding i32) (param $len i32) (result i32) {bind})
   (func $tg_unbind (export "tg_unbind") (param $binding i32) {unbind})
   (func $tg_batch (export "tg_batch") (param $len i32) (result i32) {batch})
+  (func $tg_mark (export "tg_mark") (param $all i32) (result i32) {mark})
+  (func $tg_save (export "tg_save") (param $most i32) (result i32) {save})
+  (func $tg_pick (export "tg_pick") (param $len i32) (result i32) {pick})
+  (func $tg_restore (export "tg_restore") (param $schema i32) (param $len i32) (result i32) {restore})
 
   ;; Grows memory to hold a region of so many bytes; its address, or 0.
   (func $room (param $bytes i32) (result i32)
