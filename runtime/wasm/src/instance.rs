@@ -236,7 +236,7 @@ impl WasmGuest {
         }
         let words = self.last_words();
         let reason = if words.message.is_empty() { "it gave no reason" } else { &words.message };
-        let message = format!("refused {} (code {code}): {reason}", entry.doing());
+        let message = format!("refused with code {code}: {reason}");
         Err(self.scene(entry, rows, &words).place(Fault::new(FaultKind::Trap, message)))
     }
 

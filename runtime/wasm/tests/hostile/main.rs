@@ -388,7 +388,7 @@ fn a_batch_larger_than_memory_is_not_sent() {
     let mut builder = BatchBuilder::new();
     builder.push_string(&vec![b'x'; 17 << 20]);
     let fault = guest.call(&builder.finish(), &mut Reply::default()).unwrap_err();
-    check_fault(&fault, FaultKind::Memory, "does not fit into the 16 MiB of memory");
+    check_fault(&fault, FaultKind::Memory, "events of 17.1 MiB do not fit into the 16 MiB of memory");
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn a_wake_in_the_past_is_no_fault_and_means_the_next_call() {
 #[test]
 fn a_region_that_is_none_is_refused() {
     let region = |region| Module { region, ..Module::default() };
-    check(&region("(i32.const 0)"), FaultKind::Memory, "has no room for events");
+    check(&region("(i32.const 0)"), FaultKind::Memory, "has no room for settings");
     check(
         &region("(i32.const 65537)"),
         FaultKind::Reply,
@@ -576,7 +576,7 @@ fn a_batch_that_is_not_taken_says_why() {
         extra: r#"(data (i32.const 256) "too new")"#.into(),
         ..Module::default()
     };
-    check(&module, FaultKind::Trap, "did not take the batch (code 4): too new");
+    check(&module, FaultKind::Trap, "refused with code 4: too new (handling a batch)");
 }
 
 #[test]
