@@ -138,7 +138,7 @@ fn tables_functions_and_locals_are_bounded() {
     let locals = format!("(func (local {}))", "i32 ".repeat(5_001));
     says(&refusal_with(&locals), &["function 15 has 5001 local variables", "5000"]);
     let bounds =
-        format!("(table 10000 funcref) (func (local {})) {}", "i32 ".repeat(5_000), "(func)".repeat(9_988));
+        format!("(table 10000 funcref) (func (local {})) {}", "i32 ".repeat(5_000), "(func)".repeat(9_984));
     inspect(&Module { extra: bounds, ..Module::default() }.wasm()).unwrap();
 }
 
