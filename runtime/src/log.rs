@@ -28,7 +28,7 @@ pub use segment::{KINDS, Kind, Mark};
 pub use write::{Log, LogError};
 
 use serde::{Deserialize, Serialize};
-use tidegate_engine::rule::{Control, RuleSpec};
+use tidegate_engine::rule::{Control, Past, RuleSpec, Trial};
 use tidegate_event::Timestamp;
 
 /// A change to the set of rules, and when.
@@ -49,6 +49,22 @@ pub struct Standing {
     pub at: i64,
     /// The rule.
     pub spec: RuleSpec,
+    /// Its earlier deployments, the oldest first.
+    #[serde(default)]
+    pub past: Vec<Past>,
+    /// The candidate that runs beside it.
+    #[serde(default)]
+    pub trial: Option<Trial>,
+}
+
+impl Standing {
+    /// The changes that make it stand: their positions and times.
+    pub fn changes(self) -> impl Iterator<Item = (u64, Timestamp, Control)> {
+        let trial = self.trial.map(|Trial { deployed, at, spec, share, .. }| {
+            (deployed, Timestamp(at), Control::Try { spec: Box::new(spec), share })
+        });
+        [(self.deployed, Timestamp(self.at), Control::Deploy(Box::new(self.spec)))].into_iter().chain(trial)
+    }
 }
 
 /// When old segments go, and how long they are.

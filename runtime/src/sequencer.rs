@@ -199,10 +199,14 @@ impl Sequencer {
             failpoint("recover.record");
             match record {
                 Record::Catalogue(rules) if !started => {
+                    let mut changes = Vec::new();
                     for standing in rules {
                         self.catalogue.stand(&standing);
-                        let control = Control::Deploy(Box::new(standing.spec));
-                        self.hand_control(standing.deployed, Timestamp(standing.at), control, None);
+                        changes.extend(standing.changes());
+                    }
+                    changes.sort_by_key(|(position, ..)| *position);
+                    for (position, at, control) in changes {
+                        self.hand_control(position, at, control, None);
                     }
                 }
                 Record::Catalogue(_) => {}
@@ -508,6 +512,7 @@ impl Sequencer {
     fn passed(&mut self, position: u64, steps: &[Step], done: Option<oneshot::Sender<Result<u64, Refused>>>) {
         steps.iter().for_each(|step| self.catalogue.troubled(&step.troubled));
         let mut merged = merge(steps);
+        self.catalogue.compared(&merged.compared);
         // A replay emits again what the log may hold already, further on.
         if let Some(emitted) = merged.emitted.take().filter(|_| position > self.emitted_in_log) {
             self.emitted.push_back((position, emitted));

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
-use tidegate_engine::shard::{Shard, Step};
+use tidegate_engine::shard::{Shard, Step, candidate_name};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Timestamp};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -168,8 +168,14 @@ impl ShardThread {
             }
             Handed::Control { position, now, control, passage } => {
                 let step = self.shard.control(&control, position, now);
-                if let Control::Remove { name } = &*control {
-                    self.forget(name);
+                match &*control {
+                    Control::Remove { name } => {
+                        self.forget(name);
+                        self.forget_candidates(name);
+                    }
+                    Control::Promote { name } | Control::Abandon { name, .. } => self.forget_candidates(name),
+                    Control::Deploy(spec) | Control::Try { spec, .. } => self.forget_candidates(&spec.name),
+                    Control::Pause { .. } => {}
                 }
                 self.report(step, &passage);
             }
@@ -242,6 +248,15 @@ impl ShardThread {
             rule.stats.memory.add(-rule.memory);
             self.stats.memory.add(-rule.memory);
         }
+    }
+
+    /// A rule's candidates are counted in names of their own, which begin with its name.
+    fn forget_candidates(&mut self, name: &str) {
+        let begins = candidate_name(name, 0);
+        let begins = begins.trim_end_matches('0');
+        let gone: Vec<Arc<str>> =
+            self.rules.keys().filter(|name| name.starts_with(begins)).cloned().collect();
+        gone.iter().for_each(|name| self.forget(name));
     }
 
     /// Tells subscribers what entered the index and what left it.

@@ -1,6 +1,6 @@
 //! What a module says of itself, in its `tidegate.manifest` section: readable without running any of it.
 
-use crate::rule::{Limits, RuleSpec, Width};
+use crate::rule::{Limits, Origin, RuleSpec, Width};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_event::{Field, FieldSet, Kind, Setting, SettingsWriter, Span};
@@ -165,6 +165,7 @@ impl Manifest {
             paused: false,
             schema: self.state_schema,
             reset_state: false,
+            origin: Origin::default(),
         }
     }
 

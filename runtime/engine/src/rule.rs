@@ -1,5 +1,9 @@
 //! What is deployed: a module under a name, with a query, a key, settings and limits.
 
+mod history;
+
+pub use history::{Compared, How, Past, Sample, Trial};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -131,9 +135,27 @@ pub struct RuleSpec {
     /// The number of its state's schema.
     #[serde(default = "first")]
     pub schema: u32,
-    /// Whether its keys begin anew, whatever those of the version before remember.
+    /// Whether it begins with nothing, instead of with what the keys of the rule before it remember.
     #[serde(default)]
     pub reset_state: bool,
+    /// Where it comes from.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Where a deployment comes from and for how long it is watched: for people, and for whoever looks after it. It means
+/// nothing to a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// Who wished it.
+    pub by: String,
+    /// The earlier generation that it repeats, if it goes back to one.
+    pub back_to: Option<u64>,
+    /// Why it goes back.
+    pub reason: String,
+    /// For so many milliseconds it is watched, from its position in the log on; 0: not at all.
+    pub watch_ms: u64,
 }
 
 /// The schema of those who say nothing of it.
@@ -174,6 +196,26 @@ pub enum Control {
         name: String,
         /// Whether it is left alone.
         paused: bool,
+    },
+    /// From here on a candidate runs beside the rule of its name, until it is promoted or abandoned. A candidate that is
+    /// there already gives way.
+    Try {
+        /// The candidate.
+        spec: Box<RuleSpec>,
+        /// Of a thousand keys, those for which it speaks instead of the rule; 0: it is only compared.
+        share: u32,
+    },
+    /// From here on the candidate is the rule, with what its keys remember.
+    Promote {
+        /// Its name.
+        name: String,
+    },
+    /// From here on there is no such candidate.
+    Abandon {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
     },
 }
 

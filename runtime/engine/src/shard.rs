@@ -25,6 +25,7 @@ mod keys;
 mod merge;
 mod routes;
 mod saving;
+mod trial;
 
 pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
@@ -34,6 +35,7 @@ pub use health::{FAULTS, WINDOW};
 pub use keys::{OVERFLOW, key_of, owner};
 pub use merge::{Forwarded, Logged, Merged, merge};
 pub use saving::NotSaved;
+pub use trial::{ALL_KEYS, Tried, candidate_name, in_share};
 
 use crate::guest::{Fault, Guests};
 use crate::index::{self, Index, STATES};
@@ -102,6 +104,8 @@ pub struct Step {
     pub replayed: bool,
     /// What rules asked for, in no particular order: [`merge`] sorts.
     pub asked: Vec<Asked>,
+    /// What rules in trials asked for, held back or not.
+    pub tried: Vec<Tried>,
     /// The events that it is about.
     pub events: BatchBuilder,
     /// The rows of the batch that are this shard's own streams, in order.
@@ -259,12 +263,12 @@ impl Shard {
                 }
             },
             Control::Remove { name } => self.deployed.remove(name),
-            Control::Pause { name, paused } => {
-                if let Some(number) = self.deployed.crew.named(name) {
-                    self.deployed.crew.get_mut(number).spec.paused = *paused;
-                }
-            }
+            Control::Pause { name, paused } => self.deployed.pause(name, *paused),
+            Control::Try { spec, share } => self.begin_trial(spec, *share, position, &mut step),
+            Control::Promote { name } => self.deployed.promote(name),
+            Control::Abandon { name, .. } => self.deployed.abandon(name),
         }
+        self.tell(control, position, &mut step);
         step
     }
 
@@ -346,7 +350,7 @@ impl Shard {
         gone.finish()
     }
 
-    /// The rules that run here, in the order in which they were deployed.
+    /// The rules that run here, candidates among them, in the order in which they were deployed.
     pub fn rules(&self) -> impl Iterator<Item = &RuleSpec> {
         self.deployed.crew.in_order().into_iter().map(|rule| &rule.spec)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tidegate_engine::guest::{Fault, Guest, Guests, Native};
 use tidegate_engine::query::Matcher;
-use tidegate_engine::rule::{Control, Limits, RuleSpec, Width};
+use tidegate_engine::rule::{Control, Limits, Origin, RuleSpec, Width};
 use tidegate_engine::shard::{Settings, Shard};
 use tidegate_event::{BatchBuilder, BatchRef, FieldSet, NewEvent, Reply, Timestamp, stream_key};
 
@@ -56,6 +56,7 @@ fn a_million_strange_names_find_no_room_and_change_nothing_for_those_that_have()
             paused: false,
             schema: 1,
             reset_state: false,
+            origin: Origin::default(),
         };
         shard.control(&Control::Deploy(Box::new(rule)), position, Timestamp::EPOCH);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Guests, Spent};
 use tidegate_engine::query::Matcher;
-use tidegate_engine::rule::{Control, Limits, RuleSpec, Width};
+use tidegate_engine::rule::{Control, Limits, Origin, RuleSpec, Width};
 use tidegate_engine::shard::{ALONE, OVERFLOW, Settings, Shard, Step, TOGETHER};
 use tidegate_event::{
     Action, Base, Batch, BatchBuilder, FieldSet, Metric, NewEvent, Record, Reply, Spot, State, Timestamp,
@@ -103,6 +103,7 @@ fn spec(name: &str, module: &str, query: &str, per: Width) -> RuleSpec {
         paused: false,
         schema: 1,
         reset_state: true,
+        origin: Origin::default(),
     }
 }
 

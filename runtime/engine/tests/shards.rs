@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Guests, Native};
 use tidegate_engine::query::Matcher;
-use tidegate_engine::rule::{Control, Limits, RuleSpec, Width};
+use tidegate_engine::rule::{Control, Limits, Origin, RuleSpec, Width};
 use tidegate_engine::shard::{Engine, Settings};
 use tidegate_event::{
     Action, Base, BatchBuilder, BatchRef, Field, FieldSet, Metric, NewEvent, Record, Reply, Spot, Timestamp,
@@ -101,6 +101,7 @@ fn rule(name: &str, module: &str, query: &str, per: Width) -> Control {
         paused: false,
         schema: 1,
         reset_state: false,
+        origin: Origin::default(),
     }))
 }
 

@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tidegate_engine::guest::Guest;
 use tidegate_engine::manifest::DEFAULT_OUTPUT;
-use tidegate_engine::rule::{Limits, RuleSpec};
+use tidegate_engine::rule::{Limits, Origin, RuleSpec};
 use tidegate_event::{BatchRef, Reply};
 use tidegate_testkit::recording::{FOLDER_VARIABLE, Recording};
 use tidegate_wasm::{Host, HostOptions, ModuleStore};
@@ -214,6 +214,7 @@ fn spec(built: &Built, recording: &Recording) -> RuleSpec {
         paused: false,
         schema: manifest.state_schema,
         reset_state: false,
+        origin: Origin::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use super::RuleCount;
 use super::health::Health;
 use super::keys::Keys;
 use super::routes::Wish;
+use super::trial::Part;
 use crate::index::NOWHERE;
 use crate::query::Matcher;
 use crate::rule::{RuleSpec, Width};
@@ -40,6 +41,8 @@ pub struct Rule {
     pub overflow: Option<u32>,
     /// How it has been doing.
     pub health: Health,
+    /// Its part in a trial, if it is in one.
+    pub trial: Option<Part>,
     /// What it has done in this step.
     count: RuleCount,
     counted: bool,
@@ -65,6 +68,7 @@ impl Rule {
             keys: Keys::default(),
             overflow: None,
             health: Health::default(),
+            trial: None,
             count: RuleCount::default(),
             counted: false,
             live: true,

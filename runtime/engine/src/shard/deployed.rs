@@ -70,18 +70,30 @@ impl Deployed {
     /// Deploys a rule that knows nothing, in place of the one with its name.
     pub fn deploy_fresh(&mut self, spec: RuleSpec, matcher: Matcher, deployed: u64) -> u32 {
         self.remove(&spec.name);
-        let number = self.crew.add(Rule::new(spec, matcher, deployed));
+        self.enlist(Rule::new(spec, matcher, deployed), false)
+    }
+
+    /// Takes a rule in; one that is to be alone gets a guest that nobody else joins.
+    pub fn enlist(&mut self, rule: Rule, alone: bool) -> u32 {
+        let number = self.crew.add(rule);
         let rule = self.crew.get(number);
         self.wide += usize::from(!rule.is_narrow());
         self.lookup.add(number, &rule.matcher);
-        let group = self.group_for(number);
+        let group = if alone { self.group(false) } else { self.group_for(number) };
         self.join(number, group);
         number
     }
 
-    /// Takes a rule away, and all that its keys remember.
+    /// Takes a rule away with its candidate, and all that their keys remember.
     pub fn remove(&mut self, name: &str) {
-        let Some(number) = self.crew.named(name) else { return };
+        self.abandon(name);
+        if let Some(number) = self.crew.named(name) {
+            self.dismiss(number);
+        }
+    }
+
+    /// Takes the rule with that number away, and all that its keys remember.
+    pub fn dismiss(&mut self, number: u32) {
         self.save_before(self.crew.get(number).guest);
         self.save_keys_before(number);
         let rule = self.crew.get(number);

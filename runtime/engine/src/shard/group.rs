@@ -13,6 +13,7 @@ use crate::rule::{Limits, RuleSpec};
 use crate::shard::Settings;
 use crate::shard::baggage::Baggage;
 use crate::shard::routes::Routes;
+use crate::shard::trial;
 use tidegate_event::{
     Action, Base, Batch, BatchBuilder, Event, FieldSet, Header, Reply, ReplyRef, Timestamp,
 };
@@ -320,7 +321,10 @@ impl Group {
                 continue;
             }
             let place = effects::place(&effect, row, key, rule.deployed, n as u32);
-            step.asked.push(Asked { place, rule: rule.name.clone(), what: what.clone(), event });
+            let asked = Asked { place, rule: rule.name.clone(), what: what.clone(), event };
+            if !trial::pass(crew, number, key, asked, scene.now, step) {
+                continue;
+            }
             let count = crew.count(number);
             match what {
                 What::Emit => count.emitted += 1,

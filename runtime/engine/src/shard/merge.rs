@@ -1,6 +1,8 @@
 //! The steps of all shards at one position become one outcome, in an order that does not depend on how many there are.
 
+use super::trial::compare;
 use super::{Asked, Step, What};
+use crate::rule::Compared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Timestamp};
@@ -18,6 +20,8 @@ pub struct Merged {
     pub forwarded: Vec<Forwarded>,
     /// Lines of rules.
     pub logged: Vec<Logged>,
+    /// What candidates and the rules that they are to replace asked for, compared.
+    pub compared: Vec<(Arc<str>, Compared)>,
 }
 
 /// An event that goes to an output.
@@ -51,6 +55,9 @@ pub fn merge(steps: &[Step]) -> Merged {
     let mut merged = Merged::default();
     if let Some(first) = steps.first() {
         (merged.position, merged.now) = (first.position, first.now);
+    }
+    if steps.iter().any(|step| !step.tried.is_empty()) {
+        merged.compared = compare(steps);
     }
     let mut asked: Vec<(&Asked, &Step)> =
         steps.iter().flat_map(|step| step.asked.iter().map(move |asked| (asked, step))).collect();

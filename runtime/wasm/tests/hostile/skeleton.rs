@@ -11,7 +11,7 @@
 
 #![allow(dead_code)] // Each user needs its own part of it.
 
-use tidegate_engine::rule::{Limits, RuleSpec, Width};
+use tidegate_engine::rule::{Limits, Origin, RuleSpec, Width};
 
 /// The functions of a module, each as the text of its body.
 #[derive(Clone, Debug)]
@@ -176,5 +176,6 @@ pub fn rule(digest: &str) -> RuleSpec {
         paused: false,
         schema: 1,
         reset_state: false,
+        origin: Origin::default(),
     }
 }
