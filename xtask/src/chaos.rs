@@ -1,12 +1,18 @@
 //! `cargo xtask chaos`: faults on purpose, drawn from a seed, against a real node; an oracle in a process of its own says
 //! whether every promise was kept. `docs/testing.md` tells what each kind proves.
 
+mod disk_full;
+mod eio;
 pub mod event;
 pub mod http;
 mod kill;
 pub mod log;
+mod mount;
 pub mod oracle;
+mod reload;
 mod riemann;
+mod rules;
+mod sink;
 mod tally;
 mod torn;
 mod world;
@@ -45,6 +51,11 @@ struct Kind {
 
 const KINDS: &[Kind] = &[
     Kind { name: "kill", short: 20, run: kill::run, reaches: kill::REACHES },
+    Kind { name: "disk-full", short: 4, run: disk_full::run, reaches: disk_full::REACHES },
+    Kind { name: "eio", short: 6, run: eio::run, reaches: eio::REACHES },
+    Kind { name: "sink", short: 5, run: sink::run, reaches: sink::REACHES },
+    Kind { name: "rules", short: 1, run: rules::run, reaches: rules::REACHES },
+    Kind { name: "reload", short: 40, run: reload::run, reaches: reload::REACHES },
     Kind { name: "torn", short: 60, run: torn::run, reaches: torn::REACHES },
 ];
 

@@ -12,7 +12,7 @@ mod sink;
 use super::log;
 use anyhow::{Context, Result, bail};
 use book::Book;
-use ledger::{Fate, Lane};
+use ledger::{Fate, Lane, Moment};
 use load::Load;
 use serde_json::{Value, json};
 use sink::{MANNERS, Sink};
@@ -20,7 +20,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The hidden word that makes this program the oracle.
 pub const WORD: &str = "chaos-oracle";
@@ -74,11 +74,26 @@ impl Drop for Oracle {
     }
 }
 
+/// When the run began.
+#[derive(Clone, Copy)]
+struct Clock {
+    /// In milliseconds since 1970; the times of all events follow from it.
+    epoch: i64,
+    began: Instant,
+}
+
+impl Clock {
+    fn now(self) -> Moment {
+        (self.began.elapsed().as_micros() / 100) as Moment
+    }
+}
+
 /// The process itself.
 pub fn run() -> Result<()> {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_millis() as i64;
+    let clock = Clock { epoch, began: Instant::now() };
     let lanes = (0..=LANES).map(|number| Arc::new(Mutex::new(Lane::new(number)))).collect();
-    let mut work = Work { epoch, lanes, load: None, book: Book::default(), sink: Sink::start(epoch)? };
+    let mut work = Work { clock, lanes, load: None, book: Book::default(), sink: Sink::start(clock)? };
     let mut out = std::io::stdout();
     for line in std::io::stdin().lock().lines() {
         let answer = work.order(&serde_json::from_str(&line?)?);
@@ -90,7 +105,7 @@ pub fn run() -> Result<()> {
 }
 
 struct Work {
-    epoch: i64,
+    clock: Clock,
     lanes: Vec<Arc<Mutex<Lane>>>,
     load: Option<Load>,
     book: Book,
@@ -110,7 +125,7 @@ impl Work {
                     batch: order["batch"].as_u64().context("batch")? as usize,
                 };
                 let lanes = &self.lanes[..LANES as usize];
-                self.load = Some(Load::start(&wish, lanes, self.epoch));
+                self.load = Some(Load::start(&wish, lanes, self.clock));
                 Ok(json!({}))
             }
             "halt" => {
@@ -128,13 +143,16 @@ impl Work {
             "fresh" => {
                 let fresh = self.lanes.last().context("a lane for fresh events")?;
                 let count = order["count"].as_u64().unwrap_or(1) as usize;
-                Ok(match load::once(&text("riemann"), fresh, count, self.epoch)? {
-                    Ok(took) => json!({ "acked": true, "micros": took.as_micros() }),
-                    Err(why) => json!({ "acked": false, "reason": why }),
-                })
+                let now =
+                    || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
+                let from = now();
+                let answer = load::once(&text("riemann"), fresh, count, self.clock)?;
+                let (acked, reason) = (answer.is_ok(), answer.err());
+                Ok(json!({ "acked": acked, "reason": reason, "from": from, "to": now() }))
             }
             "check" => {
-                let verdict = self.book.read(log::read(Path::new(&text("log")))?, &self.lanes, self.epoch);
+                let verdict =
+                    self.book.read(log::read(Path::new(&text("log")))?, &self.lanes, self.clock.epoch);
                 Ok(verdict.json())
             }
             "streams" => {
@@ -148,6 +166,11 @@ impl Work {
                 let manner = MANNERS.iter().find(|(known, _)| *known == name);
                 self.sink.behave(manner.with_context(|| format!("{name:?} is no manner"))?.1);
                 Ok(json!({}))
+            }
+            "now" => Ok(json!(self.clock.now())),
+            "latency" => {
+                let moment = |name: &str| order[name].as_u64().unwrap_or_default() as Moment;
+                Ok(self.latency(moment("from")..moment("to")))
             }
             "received" => Ok(self.sink.report()),
             "undelivered" => Ok(self.undelivered()),
@@ -164,6 +187,19 @@ impl Work {
         };
         let (acked, refused, unknown) = (count(Fate::Acked), count(Fate::Refused), count(Fate::Unknown));
         json!({ "acked": acked, "refused": refused, "unknown": unknown })
+    }
+
+    /// How long events of this time took from being sent to being received, in milliseconds.
+    fn latency(&self, during: std::ops::Range<Moment>) -> Value {
+        let mut took = Vec::new();
+        for lane in &self.lanes {
+            let lane = lane.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let sent = lane.sent(during.clone());
+            took.extend(sent.filter_map(|(id, sent)| Some(self.sink.came(id)?.saturating_sub(sent))));
+        }
+        took.sort_unstable();
+        let quantile = |share: usize| took.get(took.len() * share / 1000).map(|took| f64::from(*took) / 10.0);
+        json!({ "events": took.len(), "p50": quantile(500), "p99": quantile(990), "max": took.last().map(|took| f64::from(*took) / 10.0) })
     }
 
     /// Events that the log has and the receiver has not, and those that came as two different effects.

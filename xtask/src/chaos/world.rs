@@ -2,6 +2,7 @@
 
 use super::Tally;
 use super::http::{Answer, ask, escape};
+use super::mount::Mount;
 use super::oracle::{Oracle, PATIENCE};
 use crate::server::Server;
 use anyhow::{Context, Result, bail};
@@ -23,13 +24,15 @@ pub struct Settings {
     pub segment: &'static str,
     /// Bytes that the log keeps.
     pub keep: &'static str,
-    /// Further sections.
+    /// What an ack means; nothing is said of it if left out.
+    pub ack: Option<&'static str>,
+    /// Further keys of the output, and further sections.
     pub more: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { segment: "1MiB", keep: "1GiB", more: String::new() }
+        Self { segment: "1MiB", keep: "1GiB", ack: None, more: String::new() }
     }
 }
 
@@ -45,6 +48,8 @@ pub struct World {
     pub oracle: Oracle,
     /// The node, while it runs.
     pub server: Option<Server>,
+    /// The small disk that the data directory is on, if it is.
+    pub mount: Option<Mount>,
     /// What happened, by name.
     pub tally: Tally,
     /// How much of the node's standard error was read.
@@ -62,11 +67,12 @@ impl World {
         let data = folder.join("data");
         fs::create_dir_all(&data).with_context(|| format!("{} cannot be made", data.display()))?;
         let oracle = Oracle::start()?;
-        let Settings { segment, keep, more } = settings;
+        let Settings { segment, keep, ack, more } = settings;
+        let ack = ack.map(|ack| format!("ack = \"{ack}\"\n")).unwrap_or_default();
         let config = format!(
-            "[http]\naddress = \"127.0.0.1:0\"\n[websocket]\nenabled = false\n[instrumentation]\nenabled = false\n\
+            "[http]\naddress = \"127.0.0.1:0\"\n{ack}[websocket]\nenabled = false\n[instrumentation]\nenabled = false\n\
              [engine]\nshards = 2\n[log]\nsegment = \"{segment}\"\nkeep_bytes = \"{keep}\"\n\
-             [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\n\
+             [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\n{ack}\
              [outputs.oracle]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"2s\"\n{more}",
             oracle.url
         );
@@ -77,6 +83,7 @@ impl World {
             data,
             oracle,
             server: None,
+            mount: None,
             tally: Tally::default(),
             told: 0,
             environment: Vec::new(),
@@ -185,13 +192,13 @@ impl World {
     }
 
     /// One more event, which must be acked.
-    pub fn fresh(&mut self) -> Result<Duration> {
+    pub fn fresh(&mut self) -> Result<()> {
         let riemann = self.riemann()?;
         let answer = self.oracle.ask(json!({ "do": "fresh", "riemann": riemann }))?;
         if answer["acked"] != true {
             bail!("a fresh event was refused: {}", answer["reason"]);
         }
-        Ok(Duration::from_micros(answer["micros"].as_u64().unwrap_or_default()))
+        Ok(())
     }
 
     /// The log against the ledger. Returns what the oracle found, after an error for what must not be.
@@ -288,6 +295,17 @@ impl World {
             labels.dedup();
             labels
         };
+        for output in named("output", "tidegate_output_events_taken_total") {
+            let of = |what: &str| sum(&format!("tidegate_output_{what}"), &output);
+            let (taken, delivered) = (of("events_taken_total"), of("events_delivered_total"));
+            let (dropped, failed, queued) =
+                (of("events_dropped_total"), of("events_failed_total"), of("queued"));
+            if taken != delivered + dropped + failed + queued {
+                bail!(
+                    "{output}: {taken} taken, but {delivered} delivered + {dropped} dropped + {failed} failed + {queued} queued"
+                );
+            }
+        }
         for input in named("input", "tidegate_input_events_received_total") {
             let (received, accepted) = (
                 sum("tidegate_input_events_received_total", &input),
@@ -301,6 +319,46 @@ impl World {
                 );
             }
             self.tally.add("events in balanced books", received as u64);
+        }
+        Ok(())
+    }
+
+    /// The log against what the oracle has received: everything that it has came, as one effect and no more.
+    pub fn check_received(&mut self, patience: Duration) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let found = self.oracle.ask(json!({ "do": "undelivered" }))?;
+            if found["twice"] != 0 {
+                bail!(
+                    "{} events came as two different effects, such as {}",
+                    found["twice"],
+                    found["first_twice"]
+                );
+            }
+            if found["missing"] == 0 {
+                break;
+            }
+            if began.elapsed() > patience {
+                bail!(
+                    "{} events of the log were never received, such as {}: {}",
+                    found["missing"],
+                    found["first_missing"],
+                    self.last_words()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let received = self.oracle.ask(json!({ "do": "received" }))?;
+        for count in ["effects", "events", "doubled", "requests"] {
+            self.tally.set(count, received[count].as_u64().unwrap_or_default());
+        }
+        if received["wrong"] != 0 || received["disorder"] != 0 {
+            bail!(
+                "{} received effects are wrong, {} out of order: {}",
+                received["wrong"],
+                received["disorder"],
+                received["said"]
+            );
         }
         Ok(())
     }
@@ -351,6 +409,7 @@ impl World {
         }
         self.check_said()?;
         let tally = std::mem::take(&mut self.tally);
+        self.mount = None;
         fs::remove_dir_all(&self.folder)?;
         Ok(tally)
     }

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_missing_altered_or_gone_again_is_said() {
         let lanes = lanes();
-        let ids = lanes[0].lock().unwrap().issue(3);
+        let ids = lanes[0].lock().unwrap().issue(3, 0);
         lanes[0].lock().unwrap().settle(&ids, Fate::Acked);
         let mut book = Book::default();
         let verdict = book.read([row(1, 0), row(3, 1)].into_iter(), &lanes, 0);

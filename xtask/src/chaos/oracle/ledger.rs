@@ -20,7 +20,12 @@ struct Entry {
     fate: Fate,
     /// Whether the log had it.
     logged: bool,
+    /// When it was sent, as [`Moment`] counts.
+    sent: Moment,
 }
+
+/// Tenths of a millisecond since the oracle began.
+pub type Moment = u32;
 
 /// Events of one connection after another, in the order in which they were sent.
 #[derive(Debug, Default)]
@@ -53,9 +58,9 @@ impl Lane {
     }
 
     /// The numbers of the next events, which are about to be sent.
-    pub fn issue(&mut self, count: usize) -> std::ops::Range<u64> {
+    pub fn issue(&mut self, count: usize, sent: Moment) -> std::ops::Range<u64> {
         let first = self.number * LANE + self.entries.len() as u64;
-        self.entries.resize(self.entries.len() + count, Entry { fate: Fate::Unknown, logged: false });
+        self.entries.resize(self.entries.len() + count, Entry { fate: Fate::Unknown, logged: false, sent });
         first..first + count as u64
     }
 
@@ -88,6 +93,12 @@ impl Lane {
         lost
     }
 
+    /// The events that were sent in this time, with when that was.
+    pub fn sent(&self, during: std::ops::Range<Moment>) -> impl Iterator<Item = (u64, Moment)> {
+        let entries = self.entries.iter().enumerate().filter(move |(_, entry)| during.contains(&entry.sent));
+        entries.map(|(n, entry)| (self.number * LANE + n as u64, entry.sent))
+    }
+
     /// The events that the log has.
     pub fn logged(&self) -> impl Iterator<Item = u64> {
         let entries = self.entries.iter().enumerate().filter(|(_, entry)| entry.logged);
@@ -107,7 +118,7 @@ mod tests {
     #[test]
     fn what_was_acked_must_be_in_the_log_once_and_in_order() {
         let mut lane = Lane::new(2);
-        let (one, two) = (lane.issue(3), lane.issue(2));
+        let (one, two) = (lane.issue(3, 0), lane.issue(2, 0));
         assert_eq!(one, 2 * LANE..2 * LANE + 3);
         lane.settle(&one, Fate::Acked);
         assert_eq!(lane.find(one.start), Found::Fine(Fate::Acked));

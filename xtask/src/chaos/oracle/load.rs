@@ -1,6 +1,7 @@
 //! Sends events over Riemann's protocol and over HTTP, several messages under way at once, and enters every answer into the
 //! ledger.
 
+use super::Clock;
 use super::ledger::{Fate, Lane};
 use crate::chaos::event::said;
 use crate::chaos::http;
@@ -51,14 +52,14 @@ pub struct Told {
 
 impl Load {
     /// Begins to send: the last lane over HTTP, all others over Riemann's protocol.
-    pub fn start(wish: &Wish, lanes: &[Arc<Mutex<Lane>>], epoch: i64) -> Self {
+    pub fn start(wish: &Wish, lanes: &[Arc<Mutex<Lane>>], clock: Clock) -> Self {
         let halt = Arc::new(AtomicBool::new(false));
         let senders = lanes.iter().enumerate().map(|(number, lane)| {
             let (wish, lane, halt) = (wish.clone(), lane.clone(), halt.clone());
             let over_http = number + 1 == lanes.len();
             std::thread::spawn(move || {
                 let mut told = Told::default();
-                let sender = Sender { wish: &wish, lane: &lane, halt: &halt, epoch, began: Instant::now() };
+                let sender = Sender { wish: &wish, lane: &lane, halt: &halt, clock, began: Instant::now() };
                 // The server's death ends it: what is under way stays unknown.
                 let _ended = if over_http { sender.http(&mut told) } else { sender.riemann(&mut told) };
                 told
@@ -78,7 +79,7 @@ struct Sender<'a> {
     wish: &'a Wish,
     lane: &'a Mutex<Lane>,
     halt: &'a AtomicBool,
-    epoch: i64,
+    clock: Clock,
     began: Instant,
 }
 
@@ -117,10 +118,10 @@ impl Sender<'_> {
             let halt = self.halt.load(Relaxed);
             let early = self.early(sent);
             if !halt && waiting.len() < IN_FLIGHT && early.is_zero() {
-                let ids = self.lane().issue(self.wish.batch);
+                let ids = self.lane().issue(self.wish.batch, self.clock.now());
                 waiting.push_back((ids.clone(), Instant::now()));
                 sent += self.wish.batch as u64;
-                connection.send(ids.map(|id| said(id, self.epoch)))?;
+                connection.send(ids.map(|id| said(id, self.clock.epoch)))?;
             } else if let Some((ids, at)) = waiting.front() {
                 let answer = connection.answer()?;
                 self.settle(told, ids, *at, answer);
@@ -141,9 +142,9 @@ impl Sender<'_> {
                 std::thread::sleep(early.min(Duration::from_millis(5)));
                 continue;
             }
-            let ids = self.lane().issue(self.wish.batch);
+            let ids = self.lane().issue(self.wish.batch, self.clock.now());
             sent += self.wish.batch as u64;
-            let events: Vec<Value> = ids.clone().map(|id| said(id, self.epoch).json()).collect();
+            let events: Vec<Value> = ids.clone().map(|id| said(id, self.clock.epoch).json()).collect();
             let (body, at) = (serde_json::to_vec(&events)?, Instant::now());
             let answer =
                 http::ask(&self.wish.http, "POST", "/api/v1/events", "application/json", &body, PATIENCE)?;
@@ -162,14 +163,13 @@ pub fn once(
     riemann: &str,
     lane: &Mutex<Lane>,
     count: usize,
-    epoch: i64,
-) -> Result<std::result::Result<Duration, String>> {
+    clock: Clock,
+) -> Result<std::result::Result<(), String>> {
     let mut connection = Connection::open(riemann).context("a fresh connection")?;
-    let ids = lane.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).issue(count);
-    let began = Instant::now();
-    connection.send(ids.clone().map(|id| said(id, epoch)))?;
+    let ids = lane.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).issue(count, clock.now());
+    connection.send(ids.clone().map(|id| said(id, clock.epoch)))?;
     let answer = connection.answer()?;
     let fate = if answer.is_ok() { Fate::Acked } else { Fate::Refused };
     lane.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).settle(&ids, fate);
-    Ok(answer.map(|()| began.elapsed()))
+    Ok(answer)
 }

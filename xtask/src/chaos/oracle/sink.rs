@@ -1,6 +1,8 @@
 //! The oracle as an output's other side: receives what rules forward, behaves as badly as it is told, and remembers every
 //! effect that came.
 
+use super::Clock;
+use super::ledger::Moment;
 use crate::chaos::event::{SERVICE, check};
 use crate::chaos::http;
 use anyhow::Result;
@@ -48,8 +50,8 @@ struct Seen {
     manner: Manner,
     /// How often each effect came.
     effects: HashMap<String, u32>,
-    /// How many different effects brought each event.
-    events: HashMap<u64, u32>,
+    /// How many different effects brought each event, and when the first came.
+    events: HashMap<u64, (u32, Moment)>,
     /// The last event of each stream that came for the first time.
     last: HashMap<String, u64>,
     /// Sums of windows.
@@ -70,7 +72,7 @@ pub struct Sink {
 
 impl Sink {
     /// Starts one on a free port.
-    pub fn start(epoch: i64) -> Result<Self> {
+    pub fn start(clock: Clock) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}/", listener.local_addr()?);
         let sink = Self { url, seen: Arc::default() };
@@ -82,7 +84,7 @@ impl Sink {
                     continue;
                 }
                 // The node has few connections to one output.
-                std::thread::spawn(move || sink.serve(stream, epoch));
+                std::thread::spawn(move || sink.serve(stream, clock));
             }
         });
         Ok(sink)
@@ -97,7 +99,7 @@ impl Sink {
         self.look().manner = manner;
     }
 
-    fn serve(&self, stream: TcpStream, epoch: i64) -> Option<()> {
+    fn serve(&self, stream: TcpStream, clock: Clock) -> Option<()> {
         let mut answers = stream.try_clone().ok()?;
         let mut from = BufReader::new(stream);
         while let Ok(Some((_, body))) = http::read(&mut from) {
@@ -106,7 +108,7 @@ impl Sink {
                 std::thread::sleep(Duration::from_millis(150));
             }
             if matches!(manner, Manner::Fine | Manner::Slow | Manner::Mute) {
-                self.take(&body, epoch);
+                self.take(&body, clock);
             }
             let answer: &[u8] = match manner {
                 Manner::Fine | Manner::Slow => b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
@@ -125,14 +127,14 @@ impl Sink {
         None
     }
 
-    fn take(&self, body: &[u8], epoch: i64) {
+    fn take(&self, body: &[u8], clock: Clock) {
         let mut seen = self.look();
         seen.requests += 1;
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return seen.wrong.push("a body that is not JSON".to_owned());
         };
         for delivery in body["events"].as_array().into_iter().flatten() {
-            seen.delivery(delivery, epoch);
+            seen.delivery(delivery, clock);
         }
     }
 
@@ -151,15 +153,20 @@ impl Sink {
         self.look().events.contains_key(&id)
     }
 
+    /// When it came.
+    pub fn came(&self, id: u64) -> Option<Moment> {
+        self.look().events.get(&id).map(|(_, at)| *at)
+    }
+
     /// Events that more than one effect brought: those of different ids, which nobody could tell apart.
     pub fn twice(&self) -> Vec<u64> {
         let seen = self.look();
-        seen.events.iter().filter(|(_, effects)| **effects > 1).map(|(id, _)| *id).collect()
+        seen.events.iter().filter(|(_, (effects, _))| *effects > 1).map(|(id, _)| *id).collect()
     }
 }
 
 impl Seen {
-    fn delivery(&mut self, delivery: &Value, epoch: i64) {
+    fn delivery(&mut self, delivery: &Value, clock: Clock) {
         let Some(effect) = delivery["id"].as_str() else {
             return self.wrong.push(format!("an effect without an id: {delivery}"));
         };
@@ -174,9 +181,9 @@ impl Seen {
         if event["service"] == "chaos window" {
             *self.windows.entry(host).or_default() += event["metric"].as_f64().unwrap_or_default();
         } else if event["service"] == SERVICE {
-            match check(event, epoch) {
+            match check(event, clock.epoch) {
                 Ok(id) => {
-                    *self.events.entry(id).or_default() += 1;
+                    self.events.entry(id).or_insert((0, clock.now())).0 += 1;
                     let last = self.last.entry(host).or_default();
                     self.disorder += u64::from(id < *last);
                     *last = id.max(*last);
