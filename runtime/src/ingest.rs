@@ -16,9 +16,10 @@ use crate::clock;
 use crate::telemetry::InputStats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tidegate_engine::guest::Fault;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
-use tidegate_engine::shard::Step;
+use tidegate_engine::shard::{KeyReport, Step};
 use tidegate_event::{Batch, BatchBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -155,6 +156,24 @@ pub enum Request {
         steps: Vec<Step>,
         /// Who waits for that.
         done: Option<oneshot::Sender<Result<u64, Refused>>>,
+    },
+    /// Answer when everything that follows from a position and those before it has been written.
+    Written {
+        /// Which.
+        position: u64,
+        /// Told then.
+        answer: oneshot::Sender<()>,
+    },
+    /// Ask all shards what the keys of a rule remember; each answers once, behind what was appended before.
+    States {
+        /// The rule.
+        rule: String,
+        /// The one key to tell of; of any key otherwise.
+        key: Option<u64>,
+        /// How many keys each shard tells of at most.
+        most: usize,
+        /// The answer of each shard.
+        reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>>,
     },
     /// Finish what was begun and end.
     Stop,
@@ -301,6 +320,27 @@ impl Ingest {
         let (done, answer) = oneshot::channel();
         self.desk.submit(Request::Change { control, done });
         answer.await.map_err(|_| Refused::Stopping)?
+    }
+
+    /// What the keys of a rule remember, of all shards: of one key, or of up to so many of each shard. A guest that does
+    /// not give it is an error.
+    pub async fn states(
+        &self,
+        rule: &str,
+        key: Option<u64>,
+        most: usize,
+    ) -> Result<Result<Vec<KeyReport>, Fault>, Refused> {
+        let (reply, mut answers) = mpsc::channel(self.shards);
+        self.desk.submit(Request::States { rule: rule.to_owned(), key, most, reply });
+        let (mut all, mut shards) = (Vec::new(), 0);
+        while let Some(answer) = answers.recv().await {
+            shards += 1;
+            match answer {
+                Ok(keys) => all.extend(keys),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        if shards == self.shards { Ok(Ok(all)) } else { Err(Refused::Stopping) }
     }
 
     /// Asks a standing question. What the index holds comes first when `snapshot` is set, and nothing is missed in between.

@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod catalogue;
 pub mod chaos;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -25,7 +25,7 @@ mod write;
 
 pub use read::{Reader, Record};
 pub use segment::{KINDS, Kind, Mark};
-pub use write::{Log, LogError};
+pub use write::{Log, LogError, sync};
 
 use serde::{Deserialize, Serialize};
 use tidegate_engine::rule::{Control, Past, RuleSpec, Trial};

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::catalogue::Catalogue;
+use crate::checkpoint::{self, Checkpointer};
 use crate::config::Config;
 use crate::control::Controller;
 use crate::data::{Data, draw_seed};
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_engine::shard::{Settings, Shard};
+use tidegate_event::Span;
 use tidegate_wasm::{Host, HostOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -48,6 +50,7 @@ pub struct Node {
     stop_web: CancellationToken,
     web: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
+    checkpointer: Option<Checkpointer>,
     /// Let go last: until then nobody else may own the directory.
     _data: Option<Data>,
 }
@@ -128,7 +131,19 @@ impl Node {
             None => None,
         };
         let (log, reader) = log.map_or((None, None), |(log, reader)| (Some(log), Some(reader)));
+        let (checkpointer, loaded) = match &data {
+            Some(data) => {
+                let folder = data.folder.join("checkpoints");
+                let loaded = checkpoint::load(&folder).context("the checkpoints cannot be read")?;
+                let settle = settled(data.folder.join("log"));
+                let stats = telemetry.checkpoints.clone();
+                (Some(Checkpointer::start(&folder, shards, desk.clone(), stats, settle)?), loaded)
+            }
+            None => (None, None),
+        };
+        let every = Span(config.log.checkpoint.as_micros() as i64);
         let parts = Parts {
+            checkpoints: checkpointer.as_ref().map(|checkpointer| (checkpointer.jobs(), every)),
             shards: ways,
             log,
             catalogue: catalogue.clone(),
@@ -146,7 +161,7 @@ impl Node {
             telemetry.clone(),
             shards,
         );
-        let (recovered, sequencer) = recover(Sequencer::new(parts), reader, &desk).await?;
+        let (recovered, sequencer) = recover(Sequencer::new(parts), loaded, reader, &desk).await?;
         threads.push(desk.open(sequencer)?);
 
         // Everything behind the door works: let them in.
@@ -187,6 +202,7 @@ impl Node {
             stop_web,
             web,
             threads,
+            checkpointer,
             _data: data,
         })
     }
@@ -220,6 +236,7 @@ impl Node {
         self.ingest.stop();
         self.desk.submit(Request::Stop);
         self.desk.wake();
+        let checkpointer = self.checkpointer.take();
         let threads = std::mem::take(&mut self.threads);
         let _ = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -227,6 +244,7 @@ impl Node {
                     tracing::error!("a thread ended in a panic");
                 }
             }
+            drop(checkpointer);
         })
         .await;
         self.outputs.shutdown(DRAIN).await;
@@ -265,13 +283,14 @@ impl Drop for InputThreads {
 /// Reads the log off the async threads: it may take a while, and it blocks.
 async fn recover(
     mut sequencer: Sequencer,
+    loaded: Option<checkpoint::Loaded>,
     reader: Option<crate::log::Reader>,
     desk: &Arc<Desk>,
 ) -> anyhow::Result<(Recovered, Sequencer)> {
     let Some(reader) = reader else { return Ok((Recovered::default(), sequencer)) };
     let heard = desk.queued().clone();
     let (recovered, sequencer) = tokio::task::spawn_blocking(move || {
-        let recovered = sequencer.recover(reader, &heard);
+        let recovered = sequencer.recover(loaded, reader, &heard);
         (recovered, sequencer)
     })
     .await?;
@@ -280,9 +299,15 @@ async fn recover(
         records = recovered.records,
         events = recovered.events,
         position = recovered.position,
+        checkpoint = recovered.checkpoint,
         "the log was read"
     );
     Ok((recovered, sequencer))
+}
+
+/// What else a checkpoint relies on: the log up to it is on the disk.
+fn settled(log: std::path::PathBuf) -> checkpoint::Settle {
+    Box::new(move |_| crate::log::sync(&log).map_err(|error| error.to_string()))
 }
 
 async fn listen(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -10,7 +10,11 @@
 //! causes at most one further position, so emitted events cannot pile up either.
 
 use crate::catalogue::Catalogue;
+<<<<<<< HEAD
 use crate::chaos::failpoint;
+=======
+use crate::checkpoint::{Commit, Head, Jobs, Loaded};
+>>>>>>> 00fa687 (wip)
 use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
@@ -23,9 +27,10 @@ use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use tidegate_engine::guest::Fault;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
-use tidegate_engine::shard::{Merged, Step, merge};
+use tidegate_engine::shard::{KeyReport, Merged, Step, merge};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -70,6 +75,19 @@ pub struct Sequencer {
     unheard: u64,
     replaying: bool,
     stopping: bool,
+    checkpoints: Option<Checkpoints>,
+}
+
+/// When checkpoints are made, and which one waits for what.
+struct Checkpoints {
+    jobs: Jobs,
+    every: Span,
+    /// When the next is due.
+    at: Timestamp,
+    /// The position of the last that was begun.
+    last: u64,
+    /// One that counts as soon as what follows from its position is in the log.
+    waiting: Option<(u64, Commit)>,
 }
 
 /// The way to a shard.
@@ -127,6 +145,7 @@ enum Placed {
     Change { position: u64, change: Change, done: oneshot::Sender<Result<u64, Refused>> },
     Search { matcher: Matcher, limit: usize, reply: mpsc::Sender<Found> },
     Subscribe { matcher: Matcher, snapshot: bool, updates: mpsc::Sender<Update> },
+    States { rule: String, key: Option<u64>, most: usize, reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>> },
 }
 
 /// Everything a sequencer needs.
@@ -143,6 +162,8 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     /// Seed of key ids.
     pub seed: u64,
+    /// Where checkpoints are made, and how long to wait in between; none to make none.
+    pub checkpoints: Option<(Jobs, Span)>,
 }
 
 /// What the start found in the log.
@@ -158,6 +179,8 @@ pub struct Recovered {
     pub torn: u64,
     /// Bytes that could not be read.
     pub damaged: u64,
+    /// The position of the checkpoint that it began with, if there was one.
+    pub checkpoint: Option<u64>,
 }
 
 impl Sequencer {
@@ -181,6 +204,54 @@ impl Sequencer {
             unheard: 0,
             replaying: false,
             stopping: false,
+            checkpoints: parts.checkpoints.map(|(jobs, every)| Checkpoints {
+                jobs,
+                every,
+                at: clock::now() + every,
+                last: 0,
+                waiting: None,
+            }),
+        }
+    }
+
+    /// Begins with what a checkpoint says: its rules, then what their keys and the index knew.
+    fn begin_with(&mut self, loaded: Loaded) {
+        let Loaded { head, saved, .. } = loaded;
+        for standing in head.rules {
+            self.catalogue.stand(&standing);
+            let control = Control::Deploy(Box::new(standing.spec));
+            self.hand_control(standing.deployed, Timestamp(standing.at), control, None);
+        }
+        let (saved, now) = (Arc::new(saved), Timestamp(head.now));
+        self.hand(|| Handed::Restore { saved: saved.clone(), now });
+        self.resume(head.position, now);
+    }
+
+    /// Has a checkpoint made of what was handed over so far, when it is time.
+    fn checkpoint(&mut self) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        if self.stopping || self.handed <= checkpoints.last || clock::now() < checkpoints.at || !checkpoints.jobs.is_free() {
+            return;
+        }
+        checkpoints.at = clock::now() + checkpoints.every;
+        let (position, now) = (self.handed, self.now.0);
+        let rules = self.catalogue.standing();
+        let head = Head { position, now, base: None, shards: self.shards.len(), rules };
+        if let Some(job) = checkpoints.jobs.begin(head) {
+            checkpoints.last = position;
+            self.hand(|| Handed::Mark(job.clone()));
+        }
+    }
+
+    /// Says so when everything that follows from the position of a checkpoint is in the log.
+    fn settle(&mut self) {
+        let pending = self.emitted.front().map(|(origin, _)| *origin);
+        if let Some(checkpoints) = &mut self.checkpoints
+            && let Some((_, commit)) =
+                checkpoints.waiting.take_if(|(position, _)| pending.is_none_or(|origin| origin > *position))
+        {
+            // The checkpointer may have gone.
+            let _ = commit.send(());
         }
     }
 
@@ -188,15 +259,25 @@ impl Sequencer {
     /// in that time is not sent again; what they emitted is in the log, but for the very last, which is appended now.
     pub fn recover(
         &mut self,
+        loaded: Option<Loaded>,
         mut reader: crate::log::Reader,
         heard: &Receiver<Request>,
     ) -> anyhow::Result<Recovered> {
         self.replaying = true;
         failpoint("recover.begin");
         let mut recovered = Recovered::default();
-        let mut started = false;
+        let mut started = loaded.is_some();
+        recovered.checkpoint = loaded.as_ref().map(|loaded| loaded.head.position);
+        loaded.into_iter().for_each(|loaded| self.begin_with(loaded));
+        let begun = self.position;
         while let Some(record) = reader.read()? {
+<<<<<<< HEAD
             failpoint("recover.record");
+=======
+            if record.position().is_some_and(|position| position <= begun) {
+                continue;
+            }
+>>>>>>> 00fa687 (wip)
             match record {
                 Record::Catalogue(rules) if !started => {
                     let mut changes = Vec::new();
@@ -304,6 +385,15 @@ impl Sequencer {
                 self.placed.push(Placed::Subscribe { matcher, snapshot, updates });
             }
             Request::Passed { position, steps, done } => self.passed(position, &steps, done),
+            Request::Written { position, answer } => {
+                if let Some(checkpoints) = &mut self.checkpoints {
+                    checkpoints.waiting = Some((position, answer));
+                }
+            }
+            Request::States { rule, key, most, reply } => {
+                self.place_joined();
+                self.placed.push(Placed::States { rule, key, most, reply });
+            }
             Request::Stop => self.stopping = true,
         }
     }
@@ -430,6 +520,7 @@ impl Sequencer {
                 Placed::Subscribe { matcher, snapshot, updates } => {
                     self.hand_subscriber(&matcher, snapshot, &updates);
                 }
+                Placed::States { rule, key, most, reply } => self.hand_states(&rule, key, most, &reply),
             }
         }
         self.placed = placed;
@@ -456,8 +547,19 @@ impl Sequencer {
             Placed::Subscribe { matcher, snapshot, updates } => {
                 self.hand_subscriber(&matcher, snapshot, &updates);
             }
+            Placed::States { rule, key, most, reply } => self.hand_states(&rule, key, most, &reply),
             Placed::Tick(_) => {}
         }
+    }
+
+    fn hand_states(
+        &mut self,
+        rule: &str,
+        key: Option<u64>,
+        most: usize,
+        reply: &mpsc::Sender<Result<Vec<KeyReport>, Fault>>,
+    ) {
+        self.hand(|| Handed::States { rule: rule.to_owned(), key, most, reply: reply.clone() });
     }
 
     fn hand_search(&mut self, matcher: &Matcher, limit: usize, reply: &mpsc::Sender<Found>) {
@@ -565,18 +667,24 @@ impl Sequence for Sequencer {
             self.place_tick();
         }
         self.carry_out(start);
+        self.settle();
+        if tick {
+            self.checkpoint();
+        }
         Worked::Done
     }
 
     fn due(&self) -> Timestamp {
         let soon = clock::now() + TICK;
-        match self.retry {
+        let checkpoint = self.checkpoints.as_ref().filter(|it| self.handed > it.last && it.jobs.is_free());
+        let checkpoint = checkpoint.map_or(Timestamp::NEVER, |checkpoints| checkpoints.at.max(soon));
+        checkpoint.min(match self.retry {
             _ if self.stopping => soon,
             Some(retry) if !self.emitted.is_empty() => retry,
             // What the shards have before them may move what is due, so it is looked at again in a moment.
             _ if self.is_idle() => self.next_due(),
             _ => self.next_due().max(soon),
-        }
+        })
     }
 
     fn has_finished(&mut self, waiting: &Receiver<Request>) -> bool {

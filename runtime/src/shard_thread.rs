@@ -1,6 +1,7 @@
 //! One thread, one shard: take what the sequencer hands over, step, report, and between two batches answer searches and
 //! subscribers in slices, so that no question holds up events.
 
+use crate::checkpoint::{Job, Slices};
 use crate::clock;
 use crate::ingest::{Desk, Drain, Found, Passage, Progress, Update};
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
@@ -10,9 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tidegate_engine::guest::Fault;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
-use tidegate_engine::shard::{Shard, Step, candidate_name};
+use tidegate_engine::save::Saved;
+use tidegate_engine::shard::{KeyReport, Shard, Step, candidate_name};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Timestamp};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -57,6 +60,26 @@ pub enum Handed {
         /// Where the answers go.
         updates: mpsc::Sender<Update>,
     },
+    /// A checkpoint of what stands here.
+    Mark(Job),
+    /// What a checkpoint says, to begin with.
+    Restore {
+        /// What was known.
+        saved: Arc<Saved>,
+        /// The time of its position.
+        now: Timestamp,
+    },
+    /// Tell what keys of a rule remember.
+    States {
+        /// The rule.
+        rule: String,
+        /// The one key to tell of.
+        key: Option<u64>,
+        /// How many at most.
+        most: usize,
+        /// The answer.
+        reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>>,
+    },
     /// Nothing more comes.
     Stop,
 }
@@ -89,6 +112,7 @@ struct ShardThread {
     rules: BTreeMap<Arc<str>, Rule>,
     searches: Vec<Search>,
     subscribers: Vec<Subscriber>,
+    saving: Option<Slices>,
 }
 
 /// A rule's counters, and what this shard last added to the gauges.
@@ -120,6 +144,7 @@ pub fn spawn(
         rules: BTreeMap::new(),
         searches: Vec::new(),
         subscribers: Vec::new(),
+        saving: None,
     };
     // Guests run on this stack: 512 KiB of it are theirs.
     let builder = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(8 << 20);
@@ -134,10 +159,11 @@ pub fn spawn(
 impl ShardThread {
     fn run(&mut self) {
         loop {
-            let handed = if !self.searches.is_empty() {
+            let saving = self.saving.as_ref().map(Slices::is_held);
+            let handed = if !self.searches.is_empty() || saving == Some(false) {
                 self.handed.try_take()
-            } else if self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0) {
-                // A snapshot, or a confession, waits for a reader to make room.
+            } else if saving == Some(true) || self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0) {
+                // A slice, a snapshot, or a confession waits for a reader to make room.
                 self.handed.take(Some(Duration::from_millis(2)))
             } else {
                 self.handed.take(None)
@@ -150,7 +176,33 @@ impl ShardThread {
             }
             self.search();
             self.snapshots();
+            self.save();
         }
+    }
+
+    /// One slice of a checkpoint.
+    fn save(&mut self) {
+        let Some(slices) = &mut self.saving else { return };
+        let (shard, longest) = (&mut self.shard, &self.telemetry.checkpoints.longest);
+        let more = slices.bring(self.number, |most| {
+            let started = clock::start();
+            let slice = shard.save(most).map_err(|error| error.to_string());
+            longest.set(longest.get().max(started.elapsed().as_nanos() as i64));
+            slice
+        });
+        if !more {
+            self.saving = None;
+        }
+    }
+
+    fn mark(&mut self, job: Job) {
+        self.saving = match self.shard.mark(job.is_whole()) {
+            Ok(()) => Some(Slices::new(job)),
+            Err(error) => {
+                job.fail(self.number, error.to_string());
+                None
+            }
+        };
     }
 
     fn take(&mut self, handed: Handed) {
@@ -186,6 +238,12 @@ impl ShardThread {
                 let snapshot = snapshot.map(|left| (left, 0));
                 self.telemetry.subscribers.add(i64::from(self.number == 0));
                 self.subscribers.push(Subscriber { matcher, updates, snapshot, skipped: 0 });
+            }
+            Handed::Mark(job) => self.mark(job),
+            Handed::Restore { saved, now } => self.shard.restore(&saved, now),
+            Handed::States { rule, key, most, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.try_send(self.shard.states(&rule, key, most));
             }
             Handed::Stop => {}
         }

@@ -235,6 +235,20 @@ pub struct LogStats {
     pub errors: Counter,
 }
 
+/// Checkpoints.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct CheckpointStats {
+    pub made: Counter,
+    pub failed: Counter,
+    pub bytes: Counter,
+    pub nanos: Counter,
+    /// The position of the newest.
+    pub position: Gauge,
+    /// Nanoseconds of the longest slice since the start.
+    pub longest: Gauge,
+}
+
 /// Everything that can be counted.
 #[derive(Debug, Default)]
 pub struct Telemetry {
@@ -246,6 +260,8 @@ pub struct Telemetry {
     shards: DashMap<usize, Arc<ShardStats>>,
     /// The log.
     pub log: LogStats,
+    /// Checkpoints.
+    pub checkpoints: Arc<CheckpointStats>,
     /// Events that entered the log, emitted ones included.
     pub events: Counter,
     /// The last position that was handed to the shards.

@@ -27,14 +27,13 @@ mod routes;
 mod saving;
 mod trial;
 
-pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
 pub use effects::{Asked, MAX_HOPS, Place, What};
 pub use engine::Engine;
 pub use health::{FAULTS, WINDOW};
 pub use keys::{OVERFLOW, key_of, owner};
 pub use merge::{Forwarded, Logged, Merged, merge};
-pub use saving::NotSaved;
+pub use saving::{KeyReport, NotSaved};
 pub use trial::{ALL_KEYS, Tried, candidate_name, in_share};
 
 use crate::guest::{Fault, Guests};

@@ -34,6 +34,7 @@ fn log(mut at: Section<'_>) -> Log {
         segment: at.size("segment", ("1MiB", "4GiB"), "64MiB"),
         keep_bytes: at.size("keep_bytes", ("1MiB", "1024TiB"), "1GiB"),
         keep_for: at.time("keep_for", ("1m", "36500d"), "7d"),
+        checkpoint: at.time("checkpoint", ("100ms", "1d"), "10s"),
     };
     if log.keep_bytes < log.segment {
         let problem = Problem::new(at.spot_of("keep_bytes"), "`keep_bytes` is smaller than `segment`".into());

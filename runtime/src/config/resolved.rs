@@ -56,6 +56,8 @@ pub struct Log {
     pub keep_bytes: u64,
     /// How long events are kept at most.
     pub keep_for: Duration,
+    /// Time between two checkpoints.
+    pub checkpoint: Duration,
 }
 
 /// `[engine]`

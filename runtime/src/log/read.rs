@@ -26,6 +26,17 @@ pub enum Record {
     Catalogue(Vec<Standing>),
 }
 
+impl Record {
+    /// Where it stands; a catalogue stands at no position of its own.
+    pub fn position(&self) -> Option<u64> {
+        match self {
+            Self::Batch(batch) | Self::Emitted { batch, .. } => Some(batch.header.position),
+            Self::Change(position, _) | Self::Time(position, _) => Some(*position),
+            Self::Catalogue(_) => None,
+        }
+    }
+}
+
 /// Reads a log from its first segment to its last.
 #[derive(Debug)]
 pub struct Reader {

@@ -60,6 +60,15 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     Ok(found)
 }
 
+/// Puts the newest segments of a folder on the disk: what was written to them so far survives the loss of power.
+pub fn sync(folder: &Path) -> Result<(), LogError> {
+    // The one before the newest may have been left a moment ago.
+    for (_, path) in segments(folder)?.iter().rev().take(2) {
+        File::open(path).and_then(|file| file.sync_data()).map_err(LogError::file(path))?;
+    }
+    Ok(())
+}
+
 impl Log {
     /// Opens the log in a folder, which is made if need be, and reads what it holds: cut off a torn tail, and hand the
     /// rest to the reader. Writing begins in a segment of its own.

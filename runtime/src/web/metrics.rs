@@ -256,6 +256,9 @@ impl Page {
             ("tidegate_log_bytes", "Bytes appended.", &log.bytes),
             ("tidegate_log_writes", "Writes to the file system.", &log.writes),
             ("tidegate_log_errors", "Writes that failed.", &log.errors),
+            ("tidegate_checkpoints", "Checkpoints made.", &telemetry.checkpoints.made),
+            ("tidegate_checkpoint_errors", "Checkpoints given up.", &telemetry.checkpoints.failed),
+            ("tidegate_checkpoint_bytes", "Bytes of checkpoints written.", &telemetry.checkpoints.bytes),
             (
                 "tidegate_subscriber_events_skipped",
                 "Events that subscribers missed because they read too slowly.",
@@ -269,6 +272,8 @@ impl Page {
         for (name, help, gauge) in [
             ("tidegate_log_segments", "Segment files there are.", &log.segments),
             ("tidegate_log_size_bytes", "Bytes they hold.", &log.size),
+            ("tidegate_checkpoint_position", "Position of the newest checkpoint.", &telemetry.checkpoints.position),
+            ("tidegate_checkpoint_slice_nanoseconds", "Longest that events waited for a slice of a checkpoint.", &telemetry.checkpoints.longest),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);

@@ -20,7 +20,7 @@ use tidegate_event::{KeyState, Timestamp};
 const MORE: usize = 256;
 
 /// What a key of a rule remembers, and what is known of the key.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Carried {
     /// What it remembers.
     pub state: SavedState,

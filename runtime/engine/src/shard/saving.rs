@@ -24,6 +24,17 @@ pub struct Saving {
     failed: Option<Fault>,
 }
 
+/// What a key of a rule remembers, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyReport {
+    /// Its host, where all its events have the same.
+    pub host: Option<Box<[u8]>>,
+    /// Its service, where all its events have the same.
+    pub service: Option<Box<[u8]>>,
+    /// What it remembers.
+    pub state: SavedState,
+}
+
 /// Why a save cannot begin or go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
@@ -119,12 +130,24 @@ impl Shard {
     }
 
     /// What keys of a rule remember, for people and for checks before a deployment: of one key, or of up to so many.
-    pub fn states(&mut self, rule: &str, key: Option<u64>, most: usize) -> Result<Vec<Carried>, Fault> {
+    pub fn states(&mut self, rule: &str, key: Option<u64>, most: usize) -> Result<Vec<KeyReport>, Fault> {
         let Some(number) = self.deployed.crew.named(rule) else { return Ok(Vec::new()) };
-        match key {
-            Some(key) => Ok(self.deployed.pick_key(number, key)?.into_iter().collect()),
-            None => self.deployed.pick(number, most),
-        }
+        let picked = match key {
+            Some(key) => self.deployed.pick_key(number, key)?.into_iter().collect(),
+            None => self.deployed.pick(number, most)?,
+        };
+        let report = |Carried { state, wide }: Carried| {
+            let stream = self.index.get(state.key);
+            let (host, service) = match (&wide, &stream) {
+                (Some(wide), _) => (wide.host.clone(), wide.service.clone()),
+                (None, Some(event)) => {
+                    (event.host_bytes().map(Box::from), event.service_bytes().map(Box::from))
+                }
+                (None, None) => (None, None),
+            };
+            KeyReport { host, service, state }
+        };
+        Ok(picked.into_iter().map(report).collect())
     }
 
     /// Takes back what was saved, at that time. The rules must have been deployed, and nothing else must have happened.

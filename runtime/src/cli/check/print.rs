@@ -29,6 +29,7 @@ fn table(config: &Config) -> Table {
             ("segment", size(log.segment)),
             ("keep_bytes", size(log.keep_bytes)),
             ("keep_for", time(log.keep_for)),
+            ("checkpoint", time(log.checkpoint)),
         ])
         .into(),
     );
