@@ -25,3 +25,6 @@ pub use keeper::{Checkpointer, Commit, Job, Jobs, Settle, Slices};
 
 /// Partial checkpoints after a whole one.
 pub const CHAIN: u32 = 8;
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,8 @@
 //! causes at most one further position, so emitted events cannot pile up either.
 
 use crate::catalogue::Catalogue;
-<<<<<<< HEAD
 use crate::chaos::failpoint;
-=======
 use crate::checkpoint::{Commit, Head, Jobs, Loaded};
->>>>>>> 00fa687 (wip)
 use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
@@ -230,7 +227,11 @@ impl Sequencer {
     /// Has a checkpoint made of what was handed over so far, when it is time.
     fn checkpoint(&mut self) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
-        if self.stopping || self.handed <= checkpoints.last || clock::now() < checkpoints.at || !checkpoints.jobs.is_free() {
+        if self.stopping
+            || self.handed <= checkpoints.last
+            || clock::now() < checkpoints.at
+            || !checkpoints.jobs.is_free()
+        {
             return;
         }
         checkpoints.at = clock::now() + checkpoints.every;
@@ -271,13 +272,10 @@ impl Sequencer {
         loaded.into_iter().for_each(|loaded| self.begin_with(loaded));
         let begun = self.position;
         while let Some(record) = reader.read()? {
-<<<<<<< HEAD
             failpoint("recover.record");
-=======
             if record.position().is_some_and(|position| position <= begun) {
                 continue;
             }
->>>>>>> 00fa687 (wip)
             match record {
                 Record::Catalogue(rules) if !started => {
                     let mut changes = Vec::new();

@@ -162,7 +162,9 @@ impl ShardThread {
             let saving = self.saving.as_ref().map(Slices::is_held);
             let handed = if !self.searches.is_empty() || saving == Some(false) {
                 self.handed.try_take()
-            } else if saving == Some(true) || self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0) {
+            } else if saving == Some(true)
+                || self.subscribers.iter().any(|it| it.snapshot.is_some() || it.skipped > 0)
+            {
                 // A slice, a snapshot, or a confession waits for a reader to make room.
                 self.handed.take(Some(Duration::from_millis(2)))
             } else {

@@ -186,7 +186,10 @@ fn read(folder: &Path, position: u64) -> anyhow::Result<(Head, Saved)> {
     let mut last = None;
     for (path, mut file, head) in chain.into_iter().rev() {
         let at = || format!("{}", path.display());
-        saved.apply(file.slices().with_context(at)?).map_err(|wrong| anyhow::anyhow!(wrong)).with_context(at)?;
+        saved
+            .apply(file.slices().with_context(at)?)
+            .map_err(|wrong| anyhow::anyhow!(wrong))
+            .with_context(at)?;
         last = Some(head);
     }
     Ok((last.context("no checkpoint was read")?, saved))

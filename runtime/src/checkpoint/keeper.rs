@@ -191,8 +191,7 @@ impl Checkpointer {
         let (to, messages) = crossbeam_channel::bounded(WAITING);
         let shared = Arc::new(Shared::default());
         let folder = folder.to_owned();
-        let mut keeper =
-            Keeper { folder, shards, desk, stats, shared: shared.clone(), settle, making: None };
+        let mut keeper = Keeper { folder, shards, desk, stats, shared: shared.clone(), settle, making: None };
         let builder = std::thread::Builder::new().name("checkpointer".into());
         let thread = builder.spawn(move || keeper.run(&messages))?;
         Ok(Self { to, thread: Some(thread), shared })
@@ -243,7 +242,9 @@ impl Keeper {
     }
 
     fn slice(&mut self, position: u64, slice: &Slice) {
-        let Some(making) = self.making.as_mut().filter(|making| making.head.position == position) else { return };
+        let Some(making) = self.making.as_mut().filter(|making| making.head.position == position) else {
+            return;
+        };
         if !slice.is_empty()
             && let Err(error) = making.file.slice(slice)
         {
@@ -252,7 +253,9 @@ impl Keeper {
     }
 
     fn done(&mut self, position: u64) {
-        let Some(making) = self.making.as_mut().filter(|making| making.head.position == position) else { return };
+        let Some(making) = self.making.as_mut().filter(|making| making.head.position == position) else {
+            return;
+        };
         making.done += 1;
         if making.done < self.shards {
             return;

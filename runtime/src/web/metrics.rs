@@ -272,8 +272,16 @@ impl Page {
         for (name, help, gauge) in [
             ("tidegate_log_segments", "Segment files there are.", &log.segments),
             ("tidegate_log_size_bytes", "Bytes they hold.", &log.size),
-            ("tidegate_checkpoint_position", "Position of the newest checkpoint.", &telemetry.checkpoints.position),
-            ("tidegate_checkpoint_slice_nanoseconds", "Longest that events waited for a slice of a checkpoint.", &telemetry.checkpoints.longest),
+            (
+                "tidegate_checkpoint_position",
+                "Position of the newest checkpoint.",
+                &telemetry.checkpoints.position,
+            ),
+            (
+                "tidegate_checkpoint_slice_nanoseconds",
+                "Longest that events waited for a slice of a checkpoint.",
+                &telemetry.checkpoints.longest,
+            ),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);
