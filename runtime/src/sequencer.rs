@@ -16,7 +16,7 @@ use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
 };
-use crate::log::{Change, Log, Record};
+use crate::log::{Change, Log, Record, Standing};
 use crate::output::{Delivery, Outputs};
 use crate::shard_thread::{Handed, RING};
 use crate::telemetry::{InputStats, Telemetry};
@@ -214,14 +214,23 @@ impl Sequencer {
     /// Begins with what a checkpoint says: its rules, then what their keys and the index knew.
     fn begin_with(&mut self, loaded: Loaded) {
         let Loaded { head, saved, .. } = loaded;
-        for standing in head.rules {
-            self.catalogue.stand(&standing);
-            let control = Control::Deploy(Box::new(standing.spec));
-            self.hand_control(standing.deployed, Timestamp(standing.at), control, None);
-        }
+        self.stand(head.rules);
         let (saved, now) = (Arc::new(saved), Timestamp(head.now));
         self.hand(|| Handed::Restore { saved: saved.clone(), now });
         self.resume(head.position, now);
+    }
+
+    /// Deploys what stood when something was written.
+    fn stand(&mut self, rules: Vec<Standing>) {
+        let mut changes = Vec::new();
+        for standing in rules {
+            self.catalogue.stand(&standing);
+            changes.extend(standing.changes());
+        }
+        changes.sort_by_key(|(position, ..)| *position);
+        for (position, at, control) in changes {
+            self.hand_control(position, at, control, None);
+        }
     }
 
     /// Has a checkpoint made of what was handed over so far, when it is time.
@@ -278,15 +287,7 @@ impl Sequencer {
             }
             match record {
                 Record::Catalogue(rules) if !started => {
-                    let mut changes = Vec::new();
-                    for standing in rules {
-                        self.catalogue.stand(&standing);
-                        changes.extend(standing.changes());
-                    }
-                    changes.sort_by_key(|(position, ..)| *position);
-                    for (position, at, control) in changes {
-                        self.hand_control(position, at, control, None);
-                    }
+                    self.stand(rules);
                 }
                 Record::Catalogue(_) => {}
                 Record::Batch(mut batch) => {
