@@ -24,6 +24,7 @@ mod riemann;
 mod rules;
 mod search;
 mod sse;
+mod state;
 mod stream;
 mod tap;
 
@@ -203,6 +204,7 @@ fn api(app: App) -> Router {
         .route("/api/v1/overview", get(overview::show))
         .route("/api/v1/rules", get(rules::all))
         .route("/api/v1/rules/{name}", get(rules::one).put(rules::put).delete(rules::delete))
+        .route("/api/v1/rules/{name}/state", get(state::get))
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/rules/{name}/resume", post(rules::resume))
         .route("/api/v1/modules/inspect", post(rules::inspect))

@@ -27,6 +27,7 @@ mod routes;
 mod saving;
 mod trial;
 
+pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
 pub use effects::{Asked, MAX_HOPS, Place, What};
 pub use engine::Engine;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub max_streams: usize,
     /// The name of the node: the host of events about itself.
     pub node: Arc<str>,
+    /// Whether somebody makes up for the state that a rule loses by a fault: see [`Step::lost`].
+    pub rebuild: bool,
 }
 
 impl Default for Settings {
@@ -76,6 +79,7 @@ impl Default for Settings {
             default_ttl: Span::secs(60),
             max_streams: 1_000_000,
             node: "tidegate".into(),
+            rebuild: false,
         }
     }
 }
@@ -113,6 +117,8 @@ pub struct Step {
     pub expired: Batch,
     /// Rules that failed.
     pub troubled: Vec<Troubled>,
+    /// Rules that have lost what their keys remember. They hear nothing until they get it [back](Shard::give_back).
+    pub lost: Vec<Lost>,
     /// What each rule did.
     pub counts: Vec<(Arc<str>, RuleCount)>,
 }
@@ -130,6 +136,19 @@ pub struct Troubled {
     pub at: Timestamp,
     /// Until when the rule is left alone, if it is.
     pub quarantined_until: Option<Timestamp>,
+}
+
+/// A rule that has lost what its keys remember.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Its name.
+    pub rule: Arc<str>,
+    /// The position at which it was deployed.
+    pub deployed: u64,
+    /// The row that broke it, where that is known: it is not to hear of it again.
+    pub poison: Option<u32>,
+    /// What it asked for over rows before this one counts.
+    pub first: u32,
 }
 
 /// What a rule did in a step.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Guests, Spent};
 use tidegate_engine::rule::{Control, Limits, Origin, RuleSpec, Width};
 use tidegate_engine::save::{Saved, Slice};
-use tidegate_engine::shard::{ALONE, Engine, NotSaved, Settings};
+use tidegate_engine::shard::{ALONE, Engine, NotSaved, Settings, Shard};
 use tidegate_event::{
     Action, Base, Batch, BatchBuilder, FieldSet, KeyState, Metric, NewEvent, Record, Reply, Span, Spot,
     Timestamp,
@@ -336,5 +336,101 @@ proptest! {
         plain.said.sort();
         prop_assert_eq!(play.said, plain.said);
         prop_assert_eq!(play.differences, 0);
+    }
+}
+
+/// A batch of events, by host, service and whether it is one that counters cannot stand.
+fn batch(position: u64, now: i64, events: &[(u8, u8, bool)]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for (host, service, poison) in events {
+        let (host, service) = (format!("h{host}"), format!("s{service}"));
+        builder.push(&NewEvent {
+            host: Some(&host),
+            service: Some(&service),
+            state: poison.then_some("poison"),
+            ttl: Some(9.0),
+            time: Some(Timestamp::from_secs(now)),
+            ..NewEvent::default()
+        });
+    }
+    builder.stamp(5, Timestamp::from_secs(now));
+    let mut batch = builder.finish();
+    (batch.header.position, batch.header.now) = (position, Timestamp::from_secs(now));
+    batch
+}
+
+fn shard(rebuild: bool, rules: &[(RuleSpec, u64)]) -> Shard {
+    let guests: Arc<dyn Guests> = Arc::new(Counters);
+    let mut shard = Shard::new(Settings { seed: 5, rebuild, ..Settings::default() }, guests);
+    for (rule, position) in rules {
+        shard.control(&Control::Deploy(Box::new(rule.clone())), *position, Timestamp::EPOCH);
+    }
+    shard
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_rule_that_a_fault_cost_its_state_gets_it_back_as_if_the_event_had_never_come(
+        before in story(), between in story(), after in story(), saved_at in 0..10usize, poison in (0..4u8, 0..5u8), row in 0..12usize,
+    ) {
+        let rules = [(rule("narrow", "true", Width::Stream), 1), (rule("host", "true", Width::Host), 2)];
+        let (mut live, mut control) = (shard(true, &rules), shard(true, &rules));
+        let (mut position, mut now) = (10, 100);
+        let mut log = Vec::new();
+        let mut play = |shards: [&mut Shard; 2], events: &[(u8, u8, bool)], seconds: u8, log: &mut Vec<Batch>| {
+            (position, now) = (position + 1, now + i64::from(seconds));
+            log.push(batch(position, now, events));
+            shards.map(|shard| shard.step(&log[log.len() - 1]))
+        };
+        let sound = |events: &[(u8, u8)]| events.iter().map(|(host, service)| (*host, *service, false)).collect::<Vec<_>>();
+        let mut saved = Saved::default();
+        let mut from = (0, Timestamp::EPOCH);
+        for (number, (seconds, events)) in before.iter().enumerate() {
+            if number == saved_at {
+                live.mark(true).unwrap();
+                let mut slices = Vec::new();
+                while live.is_saving() {
+                    slices.push(live.save(7).unwrap().0);
+                }
+                saved.apply(slices).unwrap();
+                from = (log.len(), live.now());
+            }
+            play([&mut live, &mut control], &sound(events), *seconds, &mut log);
+        }
+        // The event that nobody can stand comes among others; those who never hear of it are the measure.
+        let mut events = sound(&between[0].1);
+        let row = row.min(events.len());
+        events.insert(row, (poison.0, poison.1, true));
+        for (rule, _) in &rules {
+            control.skip(rule.name.as_str().into(), 10 + log.len() as u64 + 1, row as u32);
+        }
+        let [step, unharmed] = play([&mut live, &mut control], &events, 1, &mut log);
+        prop_assert!(unharmed.troubled.is_empty());
+        let lost: Vec<&str> = step.lost.iter().map(|lost| &*lost.rule).collect();
+        prop_assert_eq!(lost, ["narrow", "host"]);
+        for (seconds, events) in &between[1..] {
+            let [step, _] = play([&mut live, &mut control], &sound(events), *seconds, &mut log);
+            prop_assert!(step.asked.iter().all(|asked| asked.rule.is_empty()), "a rule that is away asks for nothing");
+        }
+        prop_assert_eq!(live.mark(true), Err(NotSaved::Carrying));
+        // Somebody reads the log from the save on, without that event.
+        let mut follower = shard(false, &rules);
+        follower.restore(&saved, from.1);
+        for lost in &step.lost {
+            prop_assert_eq!(lost.poison, Some(row as u32));
+            follower.skip(lost.rule.clone(), step.position, row as u32);
+        }
+        log[from.0..].iter().for_each(|batch| drop(follower.step(batch)));
+        for (rule, _) in &rules {
+            let states = follower.lend(&rule.name).unwrap();
+            prop_assert!(live.give_back(&rule.name, states));
+        }
+        for (seconds, events) in &after {
+            let [step, unharmed] = play([&mut live, &mut control], &sound(events), *seconds, &mut log);
+            let said = |step: &tidegate_engine::shard::Step| format!("{:?}", tidegate_engine::shard::merge(std::slice::from_ref(step)).forwarded);
+            prop_assert_eq!(said(&step), said(&unharmed));
+        }
     }
 }

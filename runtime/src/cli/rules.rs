@@ -25,6 +25,16 @@ enum Verb {
         /// The rule.
         name: String,
     },
+    /// Show what the keys of a rule remember, as JSON.
+    State {
+        /// The rule.
+        name: String,
+        /// One key: HOST/SERVICE, or a host, a service, the value of an attribute, as the rule is keyed.
+        key: Option<String>,
+        /// How many keys at most.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Leave a rule alone: it sees no events until it is resumed.
     Pause {
         /// The rule.
@@ -56,6 +66,14 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
         Verb::Show { name } => {
             let rule = ask(Method::GET, &["rules", &name]).await?;
             return if screen.json { screen.value(&rule) } else { show(&rule, screen) };
+        }
+        Verb::State { name, key, limit } => {
+            let limit = limit.to_string();
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(key.as_deref().map(|key| ("key", key)));
+            let url = server.url(&["rules", &name, "state"], &query);
+            let answer: Value = server.ask(Method::GET, url, None).await??;
+            return screen.value(&answer);
         }
         Verb::Pause { name } => {
             (ask(Method::POST, &["rules", &name, "pause"]).await?, format!("{name} paused"))

@@ -39,6 +39,7 @@ impl Deployed {
         index: &mut Index<Routes>,
     ) -> Result<u32, Fault> {
         self.abandon(&spec.name);
+        self.abandon(&spec.name);
         let alike = |before: &RuleSpec| !spec.reset_state && before.per == spec.per;
         let Some(before) = self.crew.named(&spec.name).filter(|rule| alike(&self.crew.get(*rule).spec))
         else {

@@ -41,6 +41,8 @@ pub struct Rule {
     pub overflow: Option<u32>,
     /// How it has been doing.
     pub health: Health,
+    /// Whether somebody else makes up for the state that it lost: until then it hears nothing.
+    pub away: bool,
     /// Its part in a trial, if it is in one.
     pub trial: Option<Part>,
     /// What it has done in this step.
@@ -68,6 +70,7 @@ impl Rule {
             keys: Keys::default(),
             overflow: None,
             health: Health::default(),
+            away: false,
             trial: None,
             count: RuleCount::default(),
             counted: false,
@@ -81,13 +84,19 @@ impl Rule {
         let before = std::mem::replace(self, Self::new(spec, matcher, deployed));
         (self.guest, self.binding, self.life) = (before.guest, before.binding, before.life);
         (self.held, self.keys, self.overflow) = (before.held, before.keys, before.overflow);
-        (self.count, self.counted) = (before.count, before.counted);
+        (self.count, self.counted, self.away) = (before.count, before.counted, before.away);
     }
 
     /// Whether its keys are streams, so that the index says when they end.
     #[inline]
     pub fn is_narrow(&self) -> bool {
         self.spec.per == Width::Stream
+    }
+
+    /// Whether it is to hear nothing for now.
+    #[inline]
+    pub fn rests(&self) -> bool {
+        self.spec.paused | self.away
     }
 
     /// How many keys have state.

@@ -11,11 +11,12 @@ use super::group::{Broken, Group, Scene, Source, Wanted};
 use super::keys::{Holder, OVERFLOW, key_of};
 use super::routes::{Here, Lookup, Routes, WideRoute};
 use super::saving::Saving;
-use super::{Settings, Step, Troubled};
+use super::{Lost, Settings, Step, Troubled};
 use crate::guest::{Fault, FaultKind};
 use crate::index::{self, Index, NOWHERE};
 use crate::query::Matcher;
 use crate::rule::{RuleSpec, Width};
+use std::sync::Arc;
 use tidegate_event::{Batch, BatchBuilder, Event, FieldSet, Reply, Row, Span, State, Timestamp};
 
 /// Rules of one kind that have a guest of their own each, before further ones share.
@@ -51,6 +52,8 @@ pub struct Deployed {
     pub(super) wakes: Alarms,
     /// When the next key of a rule runs out.
     pub(super) ends: Alarms,
+    /// Events that a rule is not to hear, by its name: the position and the row.
+    pub(super) skip: Vec<(Arc<str>, u64, u32)>,
     // Used again for each event or call.
     reply: Reply,
     scratch: Vec<u32>,
@@ -218,7 +221,7 @@ impl Deployed {
             let route = index.notes(stream).narrow[at];
             let rule = self.crew.get(route.rule);
             let held = route.life == rule.life && route.slot != NOWHERE;
-            let asked = !(route.idle || rule.spec.paused);
+            let asked = !(route.idle || rule.rests());
             let wanted = asked && (route.all || rule.matcher.matches_within(event));
             if !(wanted || leaving && held) {
                 continue;
@@ -257,7 +260,7 @@ impl Deployed {
         found.sort_unstable();
         for number in &found {
             let rule = self.crew.get(*number);
-            if !rule.is_narrow() || rule.spec.paused || !rule.matcher.matches(event) {
+            if !rule.is_narrow() || rule.rests() || !rule.matcher.matches(event) {
                 continue;
             }
             let slot = self.overflow(*number);
@@ -295,7 +298,7 @@ impl Deployed {
         }
         for route in &routes {
             let rule = self.crew.get(route.rule);
-            if rule.spec.paused || !(route.all || rule.matcher.matches_within(event)) {
+            if rule.rests() || !(route.all || rule.matcher.matches_within(event)) {
                 continue;
             }
             let key = route.key.unwrap_or_else(|| key_of(&rule.spec.per, event, here.seed));
@@ -314,7 +317,7 @@ impl Deployed {
         self.wide > 0
             && self.lookup.candidates(event).any(|number| {
                 let rule = self.crew.get(number);
-                !rule.is_narrow() && !rule.spec.paused && rule.matcher.matches(event)
+                !rule.is_narrow() && !rule.rests() && rule.matcher.matches(event)
             })
     }
 
@@ -381,10 +384,21 @@ impl Deployed {
         scene: &Scene<'_>,
         step: &mut Step,
     ) {
+        if !self.skip.is_empty() && self.is_skipped(wanted, step.position) {
+            return;
+        }
         let at = self.put(wanted, key, event);
         if self.groups[at as usize].wanted.len() >= CALL_ROWS && matches!(wanted.source, Source::Row(_)) {
             self.call(at, index, scene, step);
         }
+    }
+
+    #[cold]
+    fn is_skipped(&self, wanted: Wanted, position: u64) -> bool {
+        let name = &self.crew.get(wanted.rule).name;
+        let skipped =
+            |row: u32| self.skip.iter().any(|skip| (&skip.0, skip.1, skip.2) == (name, position, row));
+        wanted.source.row().is_some_and(skipped)
     }
 
     /// Puts an event in line, and says in whose.
@@ -565,9 +579,24 @@ impl Deployed {
         self.save_without(at, &fault);
         let group = &mut self.groups[at as usize];
         let mut waiting = group.take_wanted();
-        let event = row.map(|row| scene.event(waiting.remove(row).source));
+        let first = waiting.iter().filter_map(|wanted| wanted.source.row()).min();
+        let poison = row.map(|row| waiting.remove(row).source);
+        let event = poison.map(|source| scene.event(source));
         let members: Vec<u32> = group.rules().collect();
+        let lost = scene.settings.rebuild && group.guest.is_some();
         self.reset(at);
+        if lost {
+            // Whoever rebuilds them reads these events again, from the log.
+            waiting.clear();
+            for number in &members {
+                let by = rule.is_none_or(|culprit| culprit == *number);
+                let poison = poison.and_then(Source::row).filter(|_| by);
+                let rule = self.crew.get_mut(*number);
+                rule.away = true;
+                let (name, deployed) = (rule.name.clone(), rule.deployed);
+                step.lost.push(Lost { rule: name, deployed, poison, first: first.unwrap_or(0) });
+            }
+        }
         match rule {
             Some(rule) => {
                 self.trouble(rule, fault, event, scene, step);

@@ -67,6 +67,16 @@ pub enum Source {
     Ended(u32),
 }
 
+impl Source {
+    /// The row of the step's batch.
+    pub fn row(self) -> Option<u32> {
+        match self {
+            Self::Row(row) => Some(row),
+            Self::Gone(_) | Self::Ended(_) => None,
+        }
+    }
+}
+
 /// What a call needs to see of the step.
 pub struct Scene<'a> {
     /// The batch of the step.

@@ -9,6 +9,7 @@ use super::carry::Carried;
 use super::deployed::Deployed;
 use crate::guest::Fault;
 use crate::save::{SavedState, Slice};
+use std::sync::Arc;
 use tidegate_event::{KeyState, Timestamp};
 
 /// A save that is being made.
@@ -38,8 +39,8 @@ pub struct KeyReport {
 /// Why a save cannot begin or go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSaved {
-    /// States are being carried to another guest: in a moment they have arrived.
-    #[error("states are being carried to another guest")]
+    /// States are on their way to a guest: in a moment they have arrived.
+    #[error("states are on their way to a guest")]
     Carrying,
     /// A guest did not give what its keys remember.
     #[error("a rule did not give what its keys remember: {0}")]
@@ -54,7 +55,8 @@ impl Shard {
     /// under way is given up.
     pub fn mark(&mut self, all: bool) -> Result<(), NotSaved> {
         self.unmark();
-        if !self.deployed.is_settled(self.now) {
+        let away = self.deployed.crew.in_order().iter().any(|rule| rule.away);
+        if away || !self.deployed.is_settled(self.now) {
             return Err(NotSaved::Carrying);
         }
         let mut saving = Saving {
@@ -148,6 +150,30 @@ impl Shard {
             KeyReport { host, service, state }
         };
         Ok(picked.into_iter().map(report).collect())
+    }
+
+    /// What all keys of a rule remember, for a shard in which the rule has lost it.
+    pub fn lend(&mut self, rule: &str) -> Result<Vec<Carried>, Fault> {
+        match self.deployed.crew.named(rule) {
+            Some(number) => self.deployed.pick(number, usize::MAX),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives a rule back what it has lost, as of this moment: it goes on from here. Whether there is a rule of that name
+    /// that waits for it.
+    pub fn give_back(&mut self, rule: &str, carried: Vec<Carried>) -> bool {
+        let Some(number) = self.deployed.crew.named(rule) else { return false };
+        if !std::mem::take(&mut self.deployed.crew.get_mut(number).away) {
+            return false;
+        }
+        self.deployed.carry(number, carried, &mut self.index);
+        true
+    }
+
+    /// A rule is not to hear of the event in that row.
+    pub fn skip(&mut self, rule: Arc<str>, position: u64, row: u32) {
+        self.deployed.skip.push((rule, position, row));
     }
 
     /// Takes back what was saved, at that time. The rules must have been deployed, and nothing else must have happened.
