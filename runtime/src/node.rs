@@ -105,6 +105,7 @@ impl Node {
                 default_ttl: config.engine.default_ttl,
                 max_streams: config.engine.max_streams.div_ceil(shards),
                 node: node_name.clone(),
+                rebuild: false,
             };
             let (feed, handed) = ring::<Handed>(RING);
             let shard = Shard::new(settings, host.clone());
