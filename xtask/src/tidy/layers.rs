@@ -32,7 +32,7 @@ const HOUSES: &[House] = &[
             &["ingest"],
             &["input", "output", "log", "modules"],
             &["web"],
-            &["catalogue", "shard_thread"],
+            &["catalogue", "checkpoint", "shard_thread"],
             &["sequencer", "control"],
             &["node"],
             &["rules"],
