@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod check;
+mod compile;
 mod completions;
 mod deploy;
 mod failure;
@@ -69,6 +70,9 @@ enum Verb {
     Bench(bench::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Compile a module, for a node that wants it done in another process.
+    #[command(name = compile::VERB, hide = true)]
+    Compile,
 }
 
 /// Reads the command line and does what it says.
@@ -98,6 +102,7 @@ impl Verb {
         match self {
             Self::Run(args) => run::go(args, screen),
             Self::Check(args) => check::go(&args, screen),
+            Self::Compile => compile::go(),
             Self::New(args) => new::go(&args, screen),
             Self::Build(args) => build::go(&args, screen),
             Self::Test(args) => test::go(&args, screen),

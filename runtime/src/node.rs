@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_engine::shard::{Settings, Shard};
 use tidegate_event::Span;
-use tidegate_wasm::{Host, HostOptions};
+use tidegate_wasm::{Apart, Host, HostOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,11 @@ impl Node {
     /// Starts a node. Listeners are bound first, so that an address that is taken is an error here; they are served when
     /// the log has been read.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_compiling(config, None).await
+    }
+
+    /// The same, with modules compiled apart, in a process of their own, instead of in this one.
+    pub async fn start_compiling(config: Config, apart: Option<Apart>) -> anyhow::Result<Self> {
         let telemetry = Arc::new(Telemetry::default());
         let data = if config.log.enabled { Some(Data::open(&config.data)?) } else { None };
         let seed = data.as_ref().map_or_else(draw_seed, |data| data.seed);
@@ -80,8 +85,8 @@ impl Node {
             Some(data) => Modules::folder(data.folder.join("modules")).context("modules cannot be kept")?,
             None => Modules::memory(),
         });
-        let options =
-            HostOptions { data: data.as_ref().map(|data| data.folder.clone()), ..HostOptions::default() };
+        let folder = data.as_ref().map(|data| data.folder.clone());
+        let options = HostOptions { data: folder, apart, ..HostOptions::default() };
         let host = Arc::new(Host::new(&options, modules.clone()).context("the wasm engine does not start")?);
         let catalogue = Arc::new(Catalogue::new(telemetry.clone()));
         let outputs = Arc::new(Outputs::start(&config.outputs, &telemetry)?);

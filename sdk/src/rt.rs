@@ -147,6 +147,7 @@ impl<R: Rule> Runner<R> {
         reply.row = NO_ROW;
         reply.next_wake = self.streams.next_wake();
         reply.keys = self.streams.live();
+        reply.woken = self.streams.keys_woken();
         Ok(())
     }
 

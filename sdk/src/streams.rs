@@ -107,20 +107,22 @@ impl Pending {
         };
     }
 
-    /// Takes the first moment for a wake, unless the key has been woken too often in this call.
-    fn fire(&mut self, call: u64) -> bool {
+    /// Takes the first moment for a wake, unless the key has been woken too often in this call. Says whether it is the
+    /// call's first of the key.
+    fn fire(&mut self, call: u64) -> Option<bool> {
         let at = self.first;
         let more = self.more.get_or_insert_default();
         if more.call != call {
             (more.call, more.fired) = (call, 0);
         }
         if more.fired >= WAKES_PER_CALL {
-            return false;
+            return None;
         }
         more.fired += 1;
         more.floor = at;
+        let first = more.fired == 1;
         self.take_first();
-        true
+        Some(first)
     }
 
     fn woken(&mut self) {
@@ -152,6 +154,8 @@ pub struct Streams<S> {
     live: u32,
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     call: u64,
+    /// How many keys were woken in this call.
+    woken: u32,
     /// Counts the marks.
     mark: u32,
     /// How many keys were changed since.
@@ -167,6 +171,7 @@ impl<S> Streams<S> {
             live: 0,
             due: BinaryHeap::new(),
             call: 0,
+            woken: 0,
             mark: 0,
             touched: 0,
             saving: Saving::new(),
@@ -180,9 +185,15 @@ impl<S: Remembered> Streams<S> {
         self.live
     }
 
-    /// Begins a call: the count of wakes starts anew.
+    /// Begins a call: the counts of wakes start anew.
     pub fn begin(&mut self) {
         self.call += 1;
+        self.woken = 0;
+    }
+
+    /// How many keys were woken in this call.
+    pub fn keys_woken(&self) -> u32 {
+        self.woken
     }
 
     /// The key with a slot, if it has state.
@@ -296,9 +307,12 @@ impl<S: Remembered> Streams<S> {
             }
             self.touch(slot);
             let Some(key) = self.find(slot) else { continue };
-            if !key.pending.fire(call) {
-                waiting.push(slot);
-                continue;
+            match key.pending.fire(call) {
+                None => {
+                    waiting.push(slot);
+                    continue;
+                }
+                Some(first) => self.woken += u32::from(first),
             }
             return Some((at, slot));
         }

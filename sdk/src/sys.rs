@@ -120,7 +120,8 @@ pub mod guest {
         message: AtomicU32,
         message_len: AtomicU32,
         keys: AtomicU32,
-        reserved: [AtomicU32; 5],
+        woken: AtomicU32,
+        reserved: [AtomicU32; 4],
     }
 
     const _: () = assert!(size_of::<Descriptor>() == DESCRIPTOR);
@@ -136,7 +137,8 @@ pub mod guest {
         message: AtomicU32::new(0),
         message_len: AtomicU32::new(0),
         keys: AtomicU32::new(0),
-        reserved: [const { AtomicU32::new(0) }; 5],
+        woken: AtomicU32::new(0),
+        reserved: [const { AtomicU32::new(0) }; 4],
     };
 
     static MESSAGE: [AtomicU8; MESSAGE_MAX] = [const { AtomicU8::new(0) }; MESSAGE_MAX];
@@ -377,5 +379,6 @@ pub mod guest {
         let Timestamp(next_wake) = reply.next_wake;
         AT.next_wake.store(next_wake, Relaxed);
         AT.keys.store(reply.keys, Relaxed);
+        AT.woken.store(reply.woken, Relaxed);
     }
 }

@@ -240,6 +240,21 @@ fn a_key_that_wakes_itself_without_end_is_stopped_and_told_of() {
 }
 
 #[test]
+fn keys_that_are_woken_are_counted_each_once_in_a_call() {
+    let mut runner = bound();
+    let mut reply = Reply::default();
+    let events: Vec<(u32, &str, &str)> = (0..5_000).map(|slot| (slot, "again", "3 4")).collect();
+    runner.call(&batch(0, &events).to_block(), &mut reply);
+    assert_eq!(reply.woken, 0);
+    runner.call(&batch(3, &[]).to_block(), &mut reply);
+    assert_eq!((reply.woken, reply.len()), (5_000, 15_000));
+    runner.call(&batch(4, &[]).to_block(), &mut reply);
+    assert_eq!((reply.woken, reply.len()), (5_000, 5_000));
+    runner.call(&batch(5, &[]).to_block(), &mut reply);
+    assert_eq!(reply.woken, 0);
+}
+
+#[test]
 fn each_binding_has_its_settings_and_its_keys() {
     let mut runner = bound();
     let mut settings = SettingsWriter::default();

@@ -22,9 +22,6 @@ fn a_rule_depends_on_little() {
     names.dedup();
     expect![[r#"
         libm
-        num_traits
-        rmp
-        rmp_serde
         serde
         serde_core
         tidegate_event

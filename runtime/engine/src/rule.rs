@@ -81,7 +81,7 @@ pub struct Limits {
     pub deadline_ms: u32,
     /// Memory of an instance, in bytes.
     pub memory: u64,
-    /// Effects of a call: this many for each row of the batch, and `effects_base` on top.
+    /// Effects of a call: this many for each row of the batch and for each key that is woken, and `effects_base` on top.
     pub effects_per_row: u32,
     /// See `effects_per_row`.
     pub effects_base: u32,

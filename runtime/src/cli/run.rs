@@ -3,6 +3,7 @@
 //! Signals are caught before anything else happens: one that comes early stops the program in order, and a stray SIGHUP
 //! does not end it.
 
+use super::compile;
 use super::failure::{Exit, Failure, OrExit};
 use super::logging;
 use super::screen::Screen;
@@ -55,7 +56,7 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
 async fn run(args: &Args, screen: &Screen, mut signals: Signals) -> Result<(), Failure> {
     let config = configure(args)?;
     let node = tokio::select! {
-        node = Node::start(config) => node?,
+        node = Node::start_compiling(config, Some(compile::apart())) => node?,
         // The log is safe at every moment, so there is nothing to finish yet.
         () = signals.stop() => return Ok(()),
     };

@@ -10,7 +10,8 @@
 //! NAME                digest of the module - hash of the engine's version and settings
 //! ```
 //!
-//! A file whose MAC is wrong is counted, deleted and made anew. The folder is bounded; the oldest files go first.
+//! A file whose MAC is wrong is counted, deleted and made anew. The folder is bounded; the oldest files go first. What a
+//! process of its own has compiled (`apart.rs`) comes in the same form, under a key that was drawn for that one answer.
 //!
 //! What this does not guard against: somebody who can read the key has this process's rights already.
 
@@ -28,17 +29,67 @@ const KEY_FILE: &str = "artefact.key";
 /// Name of the folder of artefacts.
 const FOLDER: &str = "artefacts";
 /// Length of the key and of a MAC.
-const KEY: usize = 32;
+pub(crate) const KEY: usize = 32;
 /// The most files in the folder.
 const FILES_MAX: usize = 512;
 /// The largest file: a module of the largest size compiles to less.
-const FILE_MAX: u64 = 128 << 20;
+pub(crate) const FILE_MAX: u64 = 128 << 20;
+
+/// Tells machine code of ours from any other.
+pub(crate) struct Seal {
+    pub(crate) key: [u8; KEY],
+    suffix: String,
+}
+
+impl Seal {
+    /// The seal of one engine under a key.
+    pub(crate) fn new(key: [u8; KEY], engine: &Engine) -> Self {
+        let mut hasher = Settings(Hasher::new());
+        engine.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        let suffix = hasher.0.finalize().to_hex()[..16].to_owned();
+        Self { key, suffix }
+    }
+
+    /// The same under a key that nobody has seen.
+    pub(crate) fn fresh(engine: &Engine) -> io::Result<Self> {
+        Ok(Self::new(draw_key()?, engine))
+    }
+
+    fn name(&self, digest: &str) -> String {
+        format!("{digest}-{}", self.suffix)
+    }
+
+    /// The MAC of the machine code of the module with that digest.
+    pub(crate) fn mac(&self, digest: &str, code: &[u8]) -> blake3::Hash {
+        let name = self.name(digest);
+        let mut hasher = Hasher::new_keyed(&self.key);
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(code);
+        hasher.finalize()
+    }
+
+    /// The module in sealed bytes, and its machine code; or why they are not ours.
+    pub(crate) fn open<'b>(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        sealed: &'b [u8],
+    ) -> Result<(wasmtime::Module, &'b [u8]), String> {
+        let (mac, code) = sealed.split_first_chunk::<KEY>().ok_or("it is cut short")?;
+        // The comparison of hashes takes the same time wherever they differ.
+        if self.mac(digest, code) != blake3::Hash::from_bytes(*mac) {
+            return Err("its MAC is not ours".to_owned());
+        }
+        let module = deserialize(engine, code).map_err(|error| format!("{error:#}"))?;
+        Ok((module, code))
+    }
+}
 
 /// The artefacts of one data directory and one engine.
 pub(crate) struct Artefacts {
     folder: PathBuf,
-    key: [u8; KEY],
-    suffix: String,
+    seal: Seal,
     serial: AtomicU64,
 }
 
@@ -58,45 +109,22 @@ impl Artefacts {
         let folder = data.join(FOLDER);
         fs::create_dir_all(&folder)?;
         restrict(&folder, 0o700)?;
-        let key = open_key(&data.join(KEY_FILE))?;
-        let mut hasher = Settings(Hasher::new());
-        engine.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let suffix = hasher.0.finalize().to_hex()[..16].to_owned();
-        Ok(Self { folder, key, suffix, serial: AtomicU64::new(0) })
-    }
-
-    fn name(&self, digest: &str) -> String {
-        format!("{digest}-{}", self.suffix)
-    }
-
-    fn mac(&self, name: &str, code: &[u8]) -> blake3::Hash {
-        let mut hasher = Hasher::new_keyed(&self.key);
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(code);
-        hasher.finalize()
+        let seal = Seal::new(open_key(&data.join(KEY_FILE))?, engine);
+        Ok(Self { folder, seal, serial: AtomicU64::new(0) })
     }
 
     /// The module of that digest, if this host has compiled it before.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Found {
-        let name = self.name(digest);
-        let path = self.folder.join(&name);
+        let path = self.folder.join(self.seal.name(digest));
         let bytes = match read_at_most(&path, FILE_MAX) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return self.reject(&path, "it is larger than any artefact"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
             Err(error) => return self.reject(&path, &error.to_string()),
         };
-        let Some((mac, code)) = bytes.split_first_chunk::<KEY>() else {
-            return self.reject(&path, "it is cut short");
-        };
-        // The comparison of hashes takes the same time wherever they differ.
-        if self.mac(&name, code) != blake3::Hash::from_bytes(*mac) {
-            return self.reject(&path, "its MAC is not ours");
-        }
-        match deserialize(engine, code) {
-            Ok(module) => Found::Module(module),
-            Err(error) => self.reject(&path, &format!("{error:#}")),
+        match self.seal.open(engine, digest, &bytes) {
+            Ok((module, _)) => Found::Module(module),
+            Err(reason) => self.reject(&path, &reason),
         }
     }
 
@@ -108,16 +136,15 @@ impl Artefacts {
         Found::Rejected
     }
 
-    /// Keeps a compiled module: whole or not at all.
-    pub(crate) fn store(&self, digest: &str, module: &wasmtime::Module) -> io::Result<()> {
-        let code = module.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
-        let name = self.name(digest);
+    /// Keeps the machine code of a module, as wasmtime's `serialize` gave it: whole or not at all.
+    pub(crate) fn store(&self, digest: &str, code: &[u8]) -> io::Result<()> {
+        let name = self.seal.name(digest);
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let temporary = self.folder.join(format!(".new-{}-{serial}", std::process::id()));
         let write = || {
             let mut file = private_file(&temporary)?;
-            file.write_all(self.mac(&name, &code).as_bytes())?;
-            file.write_all(&code)?;
+            file.write_all(self.seal.mac(digest, code).as_bytes())?;
+            file.write_all(code)?;
             fs::rename(&temporary, self.folder.join(&name))
         };
         write().inspect_err(|_| {
@@ -145,14 +172,16 @@ impl Artefacts {
     }
 }
 
-/// Loads machine code that [`Artefacts::load`] has found to be ours.
+/// Loads machine code that [`Seal::open`] has found to be ours.
 #[allow(unsafe_code)]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<wasmtime::Module> {
     // SAFETY: `deserialize` demands that the bytes are what wasmtime itself wrote by `Module::serialize`, unmodified.
-    // The one caller is `Artefacts::load` above, which has just verified a keyed MAC over these very bytes, in memory,
-    // where no other process can change them. Only `Artefacts::store` makes such MACs, over the output of `serialize`;
-    // the key was drawn at random, is readable by this user alone, and is never sent or logged. The MAC covers the
-    // file's name and thereby the engine's version and settings, so code of another wasmtime does not get here either.
+    // The one caller is `Seal::open` above, which has just verified a keyed MAC over these very bytes, in memory, where
+    // no other process can change them. Such MACs are made in two places, both over the output of `serialize`:
+    // `Artefacts::store`, whose key was drawn at random, is readable by this user alone, and is never sent or logged; and
+    // `apart::serve`, in a process that this one has started from its own program, with a key that was drawn for it alone
+    // and sent through a pipe that nobody else holds. The MAC covers the engine's version and settings, so code of
+    // another wasmtime does not get here either.
     unsafe { wasmtime::Module::deserialize(&engine.wasmtime, code) }
 }
 
@@ -194,8 +223,7 @@ fn open_key(path: &Path) -> io::Result<[u8; KEY]> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut key = [0; KEY];
-    File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let key = draw_key()?;
     let temporary = path.with_extension("key.new");
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -205,6 +233,12 @@ fn open_key(path: &Path) -> io::Result<[u8; KEY]> {
     file.write_all(&key)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
+    Ok(key)
+}
+
+fn draw_key() -> io::Result<[u8; KEY]> {
+    let mut key = [0; KEY];
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
     Ok(key)
 }
 

@@ -133,10 +133,12 @@ pub(crate) fn check_output(
     claimed: &Descriptor,
 ) -> Result<(), String> {
     let base = u64::from(limits.effects_base) * u64::from(rules);
-    let allowed = u64::from(limits.effects_per_row) * rows as u64 + base;
+    // As many as it may have keys; how many it has, the shard knows.
+    let woken = u64::from(claimed.woken).min(u64::from(limits.keys) * u64::from(rules));
+    let allowed = u64::from(limits.effects_per_row) * (rows as u64 + woken) + base;
     if u64::from(claimed.record_count) > allowed {
         return Err(format!(
-            "asked for {} effects, a batch of {rows} rows may have {allowed}: forward or emit less often, or raise \
+            "asked for {} effects, {rows} rows and {woken} wakes may have {allowed}: forward or emit less often, or raise \
              effects_per_row",
             claimed.record_count
         ));
@@ -197,6 +199,12 @@ mod tests {
         assert!(fits(100, 0, 1) && !fits(101, 0, 1));
         assert!(fits(140, 10, 1) && !fits(141, 10, 1));
         assert!(fits(340, 10, 3) && !fits(341, 10, 3));
+        let woken = |records, woken| {
+            let claimed = Descriptor { record_count: records, woken, ..Descriptor::default() };
+            check_output(&Limits { keys: 50, ..limits }, 10, 1, &claimed).is_ok()
+        };
+        assert!(woken(220, 20) && !woken(221, 20), "four for each key that is woken");
+        assert!(woken(340, 50) && !woken(341, u32::MAX), "it cannot wake more keys than it may have");
         let claimed = Descriptor { byte_count: limits.effect_bytes + 1, ..Descriptor::default() };
         assert!(check_output(&limits, 10, 3, &claimed).unwrap_err().contains("bytes of text"));
     }

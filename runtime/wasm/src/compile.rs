@@ -1,11 +1,13 @@
 //! Bytes to compiled modules: once for each digest, kept in memory, and on disk where a data directory is given.
 //!
 //! Compiling takes some 100 ms and runs on the caller's thread, or on a helper thread that the caller stops waiting for
-//! ([`Modules::compile_within`]). Never on a shard's thread: shards find what has been warmed before.
+//! ([`Modules::compile_within`]). Never on a shard's thread: shards find what has been warmed before. Where the modules are
+//! strangers', the thread only waits: a process of its own compiles (`apart.rs`).
 //!
 //! Two who ask for the same module at the same moment both compile it, and the first result is kept. That wastes a
 //! little work in a rare case, and no lock is ever held while compiling.
 
+use crate::apart::Apart;
 use crate::artefact::{Artefacts, Found};
 use crate::budget::Meter;
 use crate::engine::Engine;
@@ -79,6 +81,7 @@ pub struct Modules {
     engine: Arc<Engine>,
     cache: DashMap<String, Arc<Compiled>>,
     artefacts: Option<Artefacts>,
+    apart: Option<Apart>,
     helpers: Arc<Helpers>,
     counters: Counters,
 }
@@ -86,7 +89,7 @@ pub struct Modules {
 impl Modules {
     /// No modules yet. With a data directory, machine code is kept there; without, or when it cannot be used (which is
     /// logged), in memory only.
-    pub(crate) fn new(engine: Arc<Engine>, data: Option<&Path>) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<Engine>, data: Option<&Path>, apart: Option<Apart>) -> Arc<Self> {
         let artefacts = data.and_then(|data| {
             Artefacts::open(data, &engine)
                 .inspect_err(|error| {
@@ -98,6 +101,7 @@ impl Modules {
             engine,
             cache: DashMap::new(),
             artefacts,
+            apart,
             helpers: Arc::default(),
             counters: Counters::default(),
         })
@@ -206,21 +210,32 @@ impl Modules {
     }
 
     fn translate(&self, digest: &str, wasm: &[u8]) -> Result<Module, Refusal> {
-        // A module on which the compiler itself trips is refused like any other that does not compile.
-        let outcome = catch_unwind(AssertUnwindSafe(|| Module::from_binary(&self.engine.wasmtime, wasm)));
-        let module = match outcome {
-            Ok(Ok(module)) => module,
-            Ok(Err(error)) => return Err(Refusal::Compile { reason: format!("{error:#}") }),
-            Err(_) => return Err(Refusal::Compile { reason: "the compiler panicked on it".into() }),
+        let (module, code) = match &self.apart {
+            Some(apart) => apart.compile(&self.engine, digest, wasm)?,
+            None => self.translate_here(wasm)?,
         };
         self.counters.compiled.fetch_add(1, Ordering::Relaxed);
         if let Some(artefacts) = &self.artefacts
-            && let Err(error) = artefacts.store(digest, &module)
+            && let Err(error) = artefacts.store(digest, &code)
         {
             tracing::warn!(digest, %error, "the compiled module is not kept on disk");
             self.counters.artefacts_unwritten.fetch_add(1, Ordering::Relaxed);
         }
         Ok(module)
+    }
+
+    /// Compiles on this thread, and gives the machine code as well where it is kept.
+    fn translate_here(&self, wasm: &[u8]) -> Result<(Module, Vec<u8>), Refusal> {
+        let compile = || -> wasmtime::Result<(Module, Vec<u8>)> {
+            let module = Module::from_binary(&self.engine.wasmtime, wasm)?;
+            let code = if self.artefacts.is_some() { module.serialize()? } else { Vec::new() };
+            Ok((module, code))
+        };
+        // A module on which the compiler itself trips is refused like any other that does not compile.
+        match catch_unwind(AssertUnwindSafe(compile)) {
+            Ok(outcome) => outcome.map_err(|error| Refusal::Compile { reason: format!("{error:#}") }),
+            Err(_) => Err(Refusal::Compile { reason: "the compiler panicked on it".into() }),
+        }
     }
 
     /// Forgets modules that nobody runs when there are too many. Those that run are bounded by the number of instances.

@@ -1,6 +1,7 @@
 //! The host of all guests of a process: one engine, the compiled modules, and where to find modules that are not
 //! compiled yet.
 
+use crate::apart::Apart;
 use crate::compile::{Compiled, Modules, Stats};
 use crate::engine::{Engine, HostError, INSTANCES};
 use crate::inspect::{Refusal, digest};
@@ -34,11 +35,14 @@ pub struct HostOptions {
     pub fuel: bool,
     /// Where to keep machine code between runs; in memory only without.
     pub data: Option<PathBuf>,
+    /// Compile in a process of its own with limits, so that no module can hurt this one; in this process without, which is
+    /// for those who trust their modules: tests, benches, a rule's author.
+    pub apart: Option<Apart>,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { instances: INSTANCES, fuel: false, data: None }
+        Self { instances: INSTANCES, fuel: false, data: None, apart: None }
     }
 }
 
@@ -52,7 +56,7 @@ impl Host {
     /// A host that finds modules in this store.
     pub fn new(options: &HostOptions, store: Arc<dyn ModuleStore>) -> Result<Self, HostError> {
         let engine = Engine::new(options.instances, options.fuel)?;
-        Ok(Self { modules: Modules::new(engine, options.data.as_deref()), store })
+        Ok(Self { modules: Modules::new(engine, options.data.as_deref(), options.apart.clone()), store })
     }
 
     /// Inspects and compiles a module on this thread, unless it is compiled already.
@@ -134,7 +138,7 @@ mod tests {
         instances: u32,
         store: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Host {
-        Host::new(&HostOptions { instances, fuel, data: None }, Arc::new(store)).unwrap()
+        Host::new(&HostOptions { instances, fuel, ..HostOptions::default() }, Arc::new(store)).unwrap()
     }
 
     fn batch(rows: usize) -> Batch {

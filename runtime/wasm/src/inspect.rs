@@ -160,6 +160,9 @@ pub enum Refusal {
          help, make the module smaller"
     )]
     Slow { millis: u128 },
+    /// There is no process to compile it in.
+    #[error("no process to compile the module in could be started ({reason}): try again in a while")]
+    NoProcess { reason: String },
     /// The compiler is busy with other modules.
     #[error("{running} modules are being compiled and {waiting} wait already: try again in a while")]
     Busy { running: usize, waiting: usize },
@@ -168,7 +171,7 @@ pub enum Refusal {
 impl Refusal {
     /// Whether trying the same module again can help.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Slow { .. } | Self::Busy { .. })
+        matches!(self, Self::Slow { .. } | Self::Busy { .. } | Self::NoProcess { .. })
     }
 }
 

@@ -288,6 +288,7 @@ impl WasmGuest {
             .map_err(|outside| broken(format!("the bytes of its reply: {outside}")))?;
         // Any moment will do: one that has passed means the next call.
         reply.take(records, bytes, Timestamp(claimed.next_wake), claimed.keys);
+        reply.woken = claimed.woken;
         self.check_effects(batch.len(), reply)
     }
 

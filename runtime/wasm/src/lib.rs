@@ -3,8 +3,8 @@
 //! A module's way, each step a file:
 //!
 //! 1. [`inspect()`] reads the bytes and runs nothing: does the module keep the contract, and if not, why ([`Refusal`])?
-//! 2. [`Modules`] compiles what passed, once for each digest, and may keep the machine code on disk (`artefact.rs`, where
-//!    the crate's only unsafe block stands).
+//! 2. [`Modules`] compiles what passed, once for each digest, in a process of its own if there is one ([`Apart`]), and may
+//!    keep the machine code on disk (`artefact.rs`, where the crate's only unsafe block stands).
 //! 3. [`WasmGuest`] is a running module: a batch is copied in, one call is made, the reply is checked and copied out.
 //! 4. Whatever goes wrong comes back as a [`Fault`](tidegate_engine::guest::Fault) in words that the rule's author can
 //!    use (`trap.rs`). The process goes on, and so does every other guest.
@@ -16,6 +16,7 @@
 //!
 //! Deliberately absent: shards, the index, outputs, deploying, and any decision about what happens after a fault.
 
+mod apart;
 mod artefact;
 mod budget;
 mod compile;
@@ -30,6 +31,7 @@ mod trap;
 #[path = "../tests/hostile/skeleton.rs"]
 mod skeleton;
 
+pub use apart::{Apart, serve as serve_compile};
 pub use compile::{Compiled, MODULES_MAX, Modules, Stats};
 pub use engine::{HostError, INSTANCES, MEMORY_MAX};
 pub use host::{Host, HostOptions, ModuleStore};

@@ -31,7 +31,8 @@
 //! 32  u32 address of the message      last words of a panic, or the reason that tg_bind gave
 //! 36  u32 length of the message
 //! 40  u32 keys that have state        after tg_mark and tg_save those left to be saved, after code 2 the number of the key
-//! 44  reserved, 0
+//! 44  u32 keys that were woken in the call, each counted once
+//! 48  reserved, 0
 //! ```
 
 /// The version that this crate speaks, as in `tg_abi_1`.
@@ -134,6 +135,7 @@ pub struct Descriptor {
     pub message: u32,
     pub message_len: u32,
     pub keys: u32,
+    pub woken: u32,
 }
 
 impl Descriptor {
@@ -151,6 +153,7 @@ impl Descriptor {
             message: word(32),
             message_len: word(36),
             keys: word(40),
+            woken: word(44),
         }
     }
 
@@ -167,6 +170,7 @@ impl Descriptor {
         to[32..36].copy_from_slice(&self.message.to_le_bytes());
         to[36..40].copy_from_slice(&self.message_len.to_le_bytes());
         to[40..44].copy_from_slice(&self.keys.to_le_bytes());
+        to[44..48].copy_from_slice(&self.woken.to_le_bytes());
         to
     }
 }
@@ -188,6 +192,7 @@ mod tests {
             message: 8,
             message_len: 9,
             keys: 10,
+            woken: 11,
         };
         assert_eq!(Descriptor::read(&written.write()), written);
         assert_eq!(Moment::from_code(written.moment), Moment::Wake);

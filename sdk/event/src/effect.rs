@@ -171,6 +171,8 @@ pub struct Reply {
     pub next_wake: Timestamp,
     /// How many keys have state in the guest.
     pub keys: u32,
+    /// How many keys were woken in the call, each counted once.
+    pub woken: u32,
     /// The row that the guest is handling, [`NO_ROW`] outside of rows: whose fault it is if it does not come back.
     pub row: u32,
     open: Option<usize>,
@@ -183,6 +185,7 @@ impl Default for Reply {
             bytes: vec![0],
             next_wake: Timestamp::NEVER,
             keys: 0,
+            woken: 0,
             row: NO_ROW,
             open: None,
         }
@@ -197,6 +200,7 @@ impl Reply {
         self.bytes.push(0);
         self.next_wake = Timestamp::NEVER;
         self.keys = 0;
+        self.woken = 0;
         self.row = NO_ROW;
         self.open = None;
     }

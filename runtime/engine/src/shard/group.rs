@@ -181,11 +181,16 @@ impl Group {
         let outcome = guest.call(&batch, reply);
         let memory = guest.memory() as u64 / self.members.len().max(1) as u64;
         let base = u64::from(limits.effects_base) * self.members.len() as u64;
-        let allowed = u64::from(limits.effects_per_row) * batch.len() as u64 + base;
+        // A guest counts whom it wakes; there are no more keys than have slots.
+        let woken = u64::from(reply.woken).min(self.slots.len() as u64);
+        let allowed = u64::from(limits.effects_per_row) * (batch.len() as u64 + woken) + base;
         let outcome = outcome.and_then(|spent| match reply.len() as u64 {
             asked if asked > allowed => Err(Fault::new(
                 FaultKind::Output,
-                format!("{asked} effects in one call, {allowed} are allowed for {} events", batch.len()),
+                format!(
+                    "{asked} effects in one call, {allowed} are allowed for {} events and {woken} wakes",
+                    batch.len()
+                ),
             )),
             _ => Ok(spent),
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 struct Bench {
     data: tempfile::TempDir,
     engine: Arc<Engine>,
-    module: wasmtime::Module,
+    code: Vec<u8>,
 }
 
 const DIGEST: &str = "00ff";
@@ -16,7 +16,7 @@ impl Bench {
     fn new() -> Self {
         let engine = Engine::new(16, false).unwrap();
         let module = wasmtime::Module::new(&engine.wasmtime, Module::default().wasm()).unwrap();
-        Self { data: tempfile::tempdir().unwrap(), engine, module }
+        Self { data: tempfile::tempdir().unwrap(), engine, code: module.serialize().unwrap() }
     }
 
     fn open(&self) -> Artefacts {
@@ -40,7 +40,7 @@ fn is_module(found: &Found) -> bool {
 fn what_was_stored_is_found_by_the_next_run() {
     let bench = Bench::new();
     assert!(matches!(bench.open().load(&bench.engine, DIGEST), Found::Nothing));
-    bench.open().store(DIGEST, &bench.module).unwrap();
+    bench.open().store(DIGEST, &bench.code).unwrap();
     let Found::Module(module) = bench.open().load(&bench.engine, DIGEST) else { panic!("not found") };
     assert!(module.exports().any(|export| export.name() == "tg_batch"));
     assert!(matches!(bench.open().load(&bench.engine, "other"), Found::Nothing));
@@ -50,7 +50,7 @@ fn what_was_stored_is_found_by_the_next_run() {
 fn a_single_changed_bit_anywhere_is_noticed_and_the_file_deleted() {
     let bench = Bench::new();
     let artefacts = bench.open();
-    artefacts.store(DIGEST, &bench.module).unwrap();
+    artefacts.store(DIGEST, &bench.code).unwrap();
     let path = bench.file();
     let good = fs::read(&path).unwrap();
     let last = good.len() - 1;
@@ -73,15 +73,15 @@ fn a_single_changed_bit_anywhere_is_noticed_and_the_file_deleted() {
 fn an_artefact_does_not_pass_for_another_modules() {
     let bench = Bench::new();
     let artefacts = bench.open();
-    artefacts.store(DIGEST, &bench.module).unwrap();
-    fs::rename(bench.file(), artefacts.folder.join(artefacts.name("beef"))).unwrap();
+    artefacts.store(DIGEST, &bench.code).unwrap();
+    fs::rename(bench.file(), artefacts.folder.join(artefacts.seal.name("beef"))).unwrap();
     assert!(matches!(artefacts.load(&bench.engine, "beef"), Found::Rejected));
 }
 
 #[test]
 fn an_engine_with_other_settings_does_not_look_at_it() {
     let bench = Bench::new();
-    bench.open().store(DIGEST, &bench.module).unwrap();
+    bench.open().store(DIGEST, &bench.code).unwrap();
     let other = Engine::new(16, true).unwrap();
     let artefacts = Artefacts::open(bench.data.path(), &other).unwrap();
     assert!(matches!(artefacts.load(&other, DIGEST), Found::Nothing));
@@ -90,7 +90,7 @@ fn an_engine_with_other_settings_does_not_look_at_it() {
 #[test]
 fn another_key_makes_every_artefact_worthless() {
     let bench = Bench::new();
-    bench.open().store(DIGEST, &bench.module).unwrap();
+    bench.open().store(DIGEST, &bench.code).unwrap();
     let key = bench.data.path().join(KEY_FILE);
     fs::remove_file(&key).unwrap();
     assert!(matches!(bench.open().load(&bench.engine, DIGEST), Found::Rejected));
@@ -102,7 +102,7 @@ fn another_key_makes_every_artefact_worthless() {
 fn a_key_that_others_could_read_is_replaced() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
-    bench.open().store(DIGEST, &bench.module).unwrap();
+    bench.open().store(DIGEST, &bench.code).unwrap();
     let path = bench.data.path().join(KEY_FILE);
     let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
@@ -134,7 +134,7 @@ fn the_folder_is_bounded_and_the_oldest_go_first() {
         let file = File::create(&path).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64)).unwrap();
     }
-    artefacts.store(DIGEST, &bench.module).unwrap();
+    artefacts.store(DIGEST, &bench.code).unwrap();
     assert_eq!(fs::read_dir(&artefacts.folder).unwrap().count(), FILES_MAX);
     assert!(is_module(&artefacts.load(&bench.engine, DIGEST)));
     assert!(!artefacts.folder.join("old-0003").exists());

@@ -4,7 +4,7 @@ use super::*;
 use crate::skeleton;
 
 fn modules(data: Option<&Path>) -> Arc<Modules> {
-    Modules::new(Engine::new(16, false).unwrap(), data)
+    Modules::new(Engine::new(16, false).unwrap(), data, None)
 }
 
 /// Modules that differ in nothing but a constant.

@@ -70,9 +70,10 @@ impl WasmGuest {
         let save = self.keeping.save.clone();
         let code = self.enter(Entry::Save, 0, &save, most)?;
         self.accepted(Entry::Save, 0, code)?;
-        let marked = self.keeping.marked;
+        let (marked, before) = (self.keeping.marked, saved.len());
         let (given, left) = self.take_keys(Entry::Save, most.min(marked), saved)?;
         if left != marked - given {
+            saved.truncate(before);
             let message = format!(
                 "{marked} marked keys were left, it saved {given} of them and says that {left} are left"
             );

@@ -1,6 +1,7 @@
 //! One module for each way of misbehaving. Whatever a guest does, the process goes on, the fault says what happened in
 //! words, the guest is not entered again, and its neighbour still answers.
 
+mod keeping;
 mod skeleton;
 
 use skeleton::{Module, rule};
@@ -394,7 +395,7 @@ fn a_batch_larger_than_memory_is_not_sent() {
 #[test]
 fn too_many_effects_are_refused_before_they_are_looked_at() {
     let count = "(call $answer (i32.const 1024) (i32.const 1037) (i32.const 0) (i32.const 0)) (i32.const 0)";
-    check(&with_batch(count), FaultKind::Output, "asked for 1037 effects, a batch of 3 rows may have 1036");
+    check(&with_batch(count), FaultKind::Output, "asked for 1037 effects, 3 rows and 0 wakes may have 1036");
     let huge = "(call $answer (i32.const 1024) (i32.const -1) (i32.const 0) (i32.const 0)) (i32.const 0)";
     check(&with_batch(huge), FaultKind::Output, "asked for 4294967295 effects");
     let bytes =
