@@ -8,6 +8,8 @@ mod pages {
     struct StateAndTime;
     #[doc = include_str!("../../../docs/rules/parts.md")]
     struct Parts;
+    #[doc = include_str!("../../../docs/rules/new-version.md")]
+    struct NewVersion;
     #[doc = include_str!("../../../docs/rules/testing.md")]
     struct Testing;
     #[doc = include_str!("../../README.md")]

@@ -40,7 +40,8 @@
 //! What runs is the true engine with one shard, and the rule linked in instead of a module: queries, keys, time-to-live,
 //! wakes and re-entering events are those of production. Time moves only as the table says.
 //!
-//! - [`Scene`] describes the table and plays it.
+//! - [`Scene`] describes the table and plays it. What was [`Played`] can go on after a
+//!   [`restart`](Played::restart), or with another version of the rule ([`swap`](Played::swap)).
 //! - [`recording`] keeps what went in and came out as bytes, so that the compiled module can be held against it: with
 //!   `TIDEGATE_SCENES` set to a folder, every scene that is played leaves a file there.
 //!
@@ -50,6 +51,7 @@ mod book;
 mod linked;
 pub mod recording;
 mod scene;
+mod stage;
 mod table;
 mod transcript;
 

@@ -1,9 +1,9 @@
 //! A scene: a rule with its settings, a table of events, and what the rule did about them.
 
-use crate::linked::Linked;
+use crate::linked::{Linked, Tape};
 use crate::recording::{FOLDER_VARIABLE, Recording};
+use crate::stage::Stage;
 use crate::table;
-use crate::transcript::Transcript;
 use expect_test::Expect;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,14 +12,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_engine::manifest::{Manifest, Resolved};
 use tidegate_engine::query::Matcher;
-use tidegate_engine::rule::{Control, RuleSpec};
-use tidegate_engine::shard::{Engine, Settings, Step, What};
-use tidegate_event::{BatchBuilder, Timestamp};
+use tidegate_engine::rule::RuleSpec;
+use tidegate_event::Timestamp;
 use tidegate_sdk::Rule;
 use tidegate_sdk::rt::RuleManifest;
-
-/// Time moves in so many steps between two lines of a table at most.
-const STEPS_MAX: usize = 100_000;
 
 /// A rule, ready to be shown a table of events.
 ///
@@ -36,9 +32,13 @@ pub struct Scene<R> {
     rule: PhantomData<fn() -> R>,
 }
 
-/// What came of a scene.
+/// What came of a scene so far. It can go on: with more events, after a restart, with another version of the rule.
 #[must_use = "say what it should have been: .leaves(expect![[…]])"]
 pub struct Played {
+    stage: Stage,
+    tape: Tape,
+    /// The number of the scene in its test.
+    number: u32,
     transcript: String,
 }
 
@@ -79,92 +79,30 @@ impl<R: Rule + RuleManifest> Scene<R> {
     /// Plays a table of events. Panics when the table is not one, when the query does not parse, and when the rule does.
     pub fn play(self, table: &str) -> Played {
         let moments = table::read(table);
-        if let Err(error) = Matcher::parse(&self.manifest.query) {
-            panic!("the query of {} does not parse: {error}", self.manifest.name);
-        }
         let tape = Arc::new(Mutex::new(Recording {
             package: self.manifest.name.clone(),
             test: std::thread::current().name().unwrap_or("scene").to_owned(),
             settings: self.resolved.settings.clone(),
             exchanges: Vec::new(),
         }));
-        let guests: Arc<dyn tidegate_engine::guest::Guests> = Arc::new(Linked::<R>::new(tape.clone()));
-        let mut stage = Stage {
-            engine: Engine::new(1, &Settings::default(), &guests),
-            transcript: Transcript::default(),
-        };
+        let guests = Linked::new(tape.clone());
+        let rule = self.spec(&guests);
         let begins = moments.first().map_or(Timestamp::EPOCH, |moment| moment.at);
-        for step in stage.engine.control(&Control::Deploy(Box::new(self.spec())), begins) {
-            no_trouble(&step);
+        let number = SCENES.get() + 1;
+        SCENES.set(number);
+        let stage = Stage::new(guests, rule, begins);
+        Played { stage, tape, number, transcript: String::new() }.go_on(moments)
+    }
+
+    fn spec(&self, guests: &Linked) -> RuleSpec {
+        if let Err(error) = Matcher::parse(&self.manifest.query) {
+            panic!("the query of {} does not parse: {error}", self.manifest.name);
         }
-        for moment in moments {
-            stage.advance(moment.at);
-            stage.feed(moment.events, moment.at);
-        }
-        keep(&tape.lock().unwrap_or_else(PoisonError::into_inner));
-        Played { transcript: stage.transcript.text() }
-    }
-
-    fn spec(&self) -> RuleSpec {
-        self.manifest.rule("", self.resolved.clone())
-    }
-}
-
-/// The engine while a scene is played.
-struct Stage {
-    engine: Engine,
-    transcript: Transcript,
-}
-
-impl Stage {
-    /// Moves time through everything that is due before a moment.
-    fn advance(&mut self, until: Timestamp) {
-        for _ in 0..STEPS_MAX {
-            let due = self.engine.next_due();
-            if due >= until {
-                return;
-            }
-            self.feed(BatchBuilder::new(), due);
-        }
-        panic!(
-            "more than {STEPS_MAX} moments were due before {until}: does on_wake ask for ever more of them?"
-        );
-    }
-
-    fn feed(&mut self, events: BatchBuilder, now: Timestamp) {
-        let transcript = &mut self.transcript;
-        self.engine.feed(events, now, |_, steps, _| {
-            for step in steps {
-                no_trouble(step);
-                write_down(step, transcript);
-            }
-        });
-    }
-}
-
-fn no_trouble(step: &Step) {
-    if let Some(trouble) = step.troubled.first() {
-        let event = trouble
-            .event
-            .as_ref()
-            .map(|event| format!("{:?}", event.event(0)))
-            .as_deref()
-            .map(|event| format!(" over {event}"))
-            .unwrap_or_default();
-        panic!("the rule failed at {}{event}: {}", trouble.at, trouble.fault);
-    }
-}
-
-fn write_down(step: &Step, transcript: &mut Transcript) {
-    let mut asked: Vec<_> = step.asked.iter().filter(|asked| !asked.rule.is_empty()).collect();
-    asked.sort_by_key(|asked| asked.place);
-    for asked in asked {
-        let event = step.events.event(asked.event as usize);
-        match &asked.what {
-            What::Emit => transcript.sent("emit", &event),
-            What::Forward { output, .. } => transcript.sent(output, &event),
-            What::Log { level } => transcript.logged(*level, &event),
-        }
+        let mut spec = self.manifest.rule("", self.resolved.clone());
+        // Versions of a rule share their name, whatever their packages are called.
+        "rule".clone_into(&mut spec.name);
+        guests.take_in::<R>().clone_into(&mut spec.module);
+        spec
     }
 }
 
@@ -198,10 +136,8 @@ thread_local! {
 }
 
 /// Writes the recording where `tidegate test` asks for it.
-fn keep(recording: &Recording) {
+fn keep(recording: &Recording, number: u32) {
     let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
-    let number = SCENES.get() + 1;
-    SCENES.set(number);
     let path = Path::new(&folder).join(recording.file_name(number));
     let written = std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::File::create(&path))
@@ -212,6 +148,41 @@ fn keep(recording: &Recording) {
 }
 
 impl Played {
+    /// Plays another table, whose times go on where the last one ended.
+    pub fn play(self, table: &str) -> Self {
+        self.go_on(table::read(table))
+    }
+
+    /// Stops the engine and starts another with what was saved of the first: what the rule remembers has to survive that.
+    pub fn restart(mut self) -> Self {
+        self.stage.restart();
+        self.told()
+    }
+
+    /// Deploys another version of the rule in place of the one that runs: it begins with what that one remembers. Panics
+    /// when what a key remembers does not fit, as a deployment is refused then.
+    pub fn swap<R: Rule + RuleManifest>(self) -> Self {
+        self.swap_for(Scene::<R>::new())
+    }
+
+    /// The same with settings, or with another query.
+    pub fn swap_for<R: Rule + RuleManifest>(mut self, version: Scene<R>) -> Self {
+        let rule = version.spec(self.stage.guests());
+        self.stage.swap(rule);
+        self.told()
+    }
+
+    fn go_on(mut self, moments: Vec<table::Moment>) -> Self {
+        self.stage.play(moments);
+        keep(&self.tape.lock().unwrap_or_else(PoisonError::into_inner), self.number);
+        self.told()
+    }
+
+    fn told(mut self) -> Self {
+        self.transcript = self.stage.transcript();
+        self
+    }
+
     /// Holds what the rule did against what it should have done. `UPDATE_EXPECT=1` writes what it did into the test.
     pub fn leaves(self, expected: Expect) {
         expected.assert_eq(&self.transcript);
