@@ -12,6 +12,7 @@ mod completions;
 mod deploy;
 mod failure;
 mod home;
+mod log;
 mod logging;
 mod new;
 mod query;
@@ -66,6 +67,8 @@ enum Verb {
     Tap(tap::Args),
     /// Send events over Riemann's protocol.
     Send(send::Args),
+    /// Verify, measure and export the log of a data directory.
+    Log(log::Args),
     /// Measure this machine.
     Bench(bench::Args),
     /// Print completions for a shell.
@@ -111,6 +114,7 @@ impl Verb {
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),
+            Self::Log(args) => log::go(&args, screen),
             Self::Bench(args) => bench::go(args, screen),
             Self::Completions(args) => completions::go(&args, screen),
         }

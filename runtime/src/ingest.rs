@@ -13,7 +13,7 @@ pub use passage::{Passage, Progress};
 pub use ring::{Drain, Feed, Gone, ring};
 
 use crate::clock;
-use crate::telemetry::InputStats;
+use crate::telemetry::{InputStats, Level};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tidegate_engine::guest::Fault;
@@ -26,6 +26,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 /// One permit stands for this many bytes.
 const GRAIN: usize = 1024;
 
+/// A batch is not larger than this, whatever the room: it becomes one record of the log.
+const LARGEST: usize = 255 << 20;
+
 /// A batch on its way to the sequencer.
 #[derive(Debug)]
 pub struct Append {
@@ -33,17 +36,17 @@ pub struct Append {
     pub batch: Batch,
     /// The room it takes, given back when all shards are done with it.
     pub room: OwnedSemaphorePermit,
-    /// Told when the batch is in the log.
+    /// Told when the batch has come as far as its input's level says.
     pub ack: Option<Ack>,
     /// Whose it is.
     pub input: Arc<InputStats>,
 }
 
-/// The events are in the log: they survive the death of the process.
+/// The events are where the level of their input says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// Where they stand in it.
-    pub position: u64,
+    /// Where they stand in the log; nobody knows yet at the levels below `logged`.
+    pub position: Option<u64>,
 }
 
 /// Nothing was accepted, and why.
@@ -57,12 +60,12 @@ pub enum Refused {
     },
     /// The batch alone is larger than all room there is.
     #[error(
-        "a batch of {bytes} bytes is larger than engine.in_flight ({limit} bytes): send smaller messages"
+        "a batch of {bytes} bytes is larger than may be on its way ({limit} bytes): send smaller messages"
     )]
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// All room there is.
+        /// What may be: all room there is (`engine.in_flight`), and what a record of the log can hold.
         limit: usize,
     },
     /// The log cannot be written.
@@ -232,8 +235,9 @@ impl Ingest {
         if self.stopping.load(Relaxed) {
             return Err(Refused::Stopping);
         }
-        if bytes > self.limit {
-            return Err(Refused::TooLarge { bytes, limit: self.limit });
+        let limit = self.limit.min(LARGEST);
+        if bytes > limit {
+            return Err(Refused::TooLarge { bytes, limit });
         }
         Ok(bytes.div_ceil(GRAIN).max(1) as u32)
     }
@@ -258,14 +262,21 @@ impl Ingest {
         self.desk.submit(Request::Append(Append { batch, room, ack, input: input.clone() }));
     }
 
-    /// Brings events and waits for room, not for the log: the receiver that comes back tells when they are in it. Events
-    /// are counted as received here, and as accepted, rejected or shed wherever that is decided. Batches brought by one
-    /// task one after the other are logged in that order.
+    /// Brings events and waits for room, not for the log: the receiver that comes back tells when they have come as far as
+    /// the level of the input says. At level `none` they do not wait for room either: if there is none, they are refused.
+    /// Events are counted as received here, and as accepted, rejected or shed wherever that is decided. Batches brought by
+    /// one task one after the other are logged in that order.
     pub async fn append(
         &self,
         input: &Arc<InputStats>,
         events: BatchBuilder,
     ) -> Result<oneshot::Receiver<Result<Accepted, Refused>>, Refused> {
+        if input.level == Level::None {
+            self.offer(input, events)?;
+            let (ack, acked) = oneshot::channel();
+            let _ = ack.send(Ok(Accepted { position: None }));
+            return Ok(acked);
+        }
         let count = events.len();
         input.received.add(count as u64);
         let permits = self.permits(events.size()).map_err(|refused| Self::refuse(input, count, refused))?;

@@ -8,7 +8,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::checkpoint::{self, Checkpointer};
-use crate::config::Config;
+use crate::config::{Config, InputKind};
 use crate::control::Controller;
 use crate::data::{Data, draw_seed};
 use crate::ingest::{Desk, Ingest, Progress, Request, ring};
@@ -18,7 +18,7 @@ use crate::modules::Modules;
 use crate::output::Outputs;
 use crate::sequencer::{Parts, Recovered, Sequencer, Way};
 use crate::shard_thread::{self, Handed, RING};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Level, Telemetry};
 use crate::web::{self, Web};
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
@@ -136,16 +136,25 @@ impl Node {
             Some(data) => Some(Log::open(&data.folder.join("log"), retention, telemetry.clone())?),
             None => None,
         };
-        let (log, reader) = log.map_or((None, None), |(log, reader)| (Some(log), Some(reader)));
-        let (checkpointer, loaded) = match &data {
-            Some(data) => {
+        let (mut log, reader) = log.map_or((None, None), |(log, reader)| (Some(log), Some(reader)));
+        if let Some(log) = &mut log
+            && needs_syncing(&config)
+        {
+            let desk = desk.clone();
+            log.sync_with(Arc::new(move || desk.wake())).context("the log cannot be synced")?;
+        }
+        let (checkpointer, loaded) = match (&data, &log) {
+            (Some(data), Some(log)) => {
                 let folder = data.folder.join("checkpoints");
                 let loaded = checkpoint::load(&folder).context("the checkpoints cannot be read")?;
                 let settle = settled(data.folder.join("log"));
                 let stats = telemetry.checkpoints.clone();
-                (Some(Checkpointer::start(&folder, shards, desk.clone(), stats, settle)?), loaded)
+                let low_water = log.low_water();
+                let checkpointer =
+                    Checkpointer::start(&folder, shards, desk.clone(), stats, settle, low_water)?;
+                (Some(checkpointer), loaded)
             }
-            None => (None, None),
+            _ => (None, None),
         };
         let every = Span(config.log.checkpoint.as_micros() as i64);
         let parts = Parts {
@@ -187,9 +196,10 @@ impl Node {
                 let outputs = outputs.clone();
                 Arc::new(move || outputs.live())
             },
-            ready: readiness(&ready),
+            ready: readiness(&ready, &telemetry),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            level: if data.is_some() { "logged" } else { "accepted" },
+            http_ack: config.http.ack,
+            riemann_ack: config.websocket.ack,
             allow_remote: config.http.allow_remote,
             limits: web::Limits::default(),
         };
@@ -316,6 +326,17 @@ fn settled(log: std::path::PathBuf) -> checkpoint::Settle {
     Box::new(move |_| crate::log::sync(&log).map_err(|error| error.to_string()))
 }
 
+/// Whether anybody is promised that what was acked survives a power cut. Then everything is synced, and nothing leaves
+/// through an output before it is.
+fn needs_syncing(config: &Config) -> bool {
+    let inputs = config.inputs.iter().filter_map(|input| match &input.kind {
+        InputKind::Riemann(riemann) => riemann.tcp.map(|_| riemann.ack),
+        _ => None,
+    });
+    let websocket = config.websocket.enabled.then_some(config.websocket.ack);
+    inputs.chain([config.http.ack]).chain(websocket).any(|level| level == Level::Synced)
+}
+
 async fn listen(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("{what} cannot listen on {address}: choose another address for it in the configuration")
@@ -343,10 +364,11 @@ fn addresses(
     addresses
 }
 
-fn readiness(ready: &Arc<AtomicBool>) -> web::Ready {
-    let ready = ready.clone();
-    Arc::new(move || match ready.load(SeqCst) {
-        true => Ok(()),
-        false => Err(vec!["the log is being read".to_owned()]),
+fn readiness(ready: &Arc<AtomicBool>, telemetry: &Arc<Telemetry>) -> web::Ready {
+    let (ready, telemetry) = (ready.clone(), telemetry.clone());
+    Arc::new(move || match (ready.load(SeqCst), telemetry.log.trouble()) {
+        (true, None) => Ok(()),
+        (false, _) => Err(vec!["the log is being read".to_owned()]),
+        (true, Some(trouble)) => Err(vec![format!("nothing is taken in: {trouble}")]),
     })
 }

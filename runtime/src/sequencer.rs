@@ -16,14 +16,15 @@ use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
 };
-use crate::log::{Change, Log, Record, Standing};
+use crate::log::{Change, Log, Record, Standing, Tended};
 use crate::output::{Delivery, Outputs};
 use crate::shard_thread::{Handed, RING};
-use crate::telemetry::{InputStats, Telemetry};
+use crate::telemetry::{InputStats, Level, Telemetry};
 use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 use tidegate_engine::guest::Fault;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::Control;
@@ -43,8 +44,8 @@ const JOINED: usize = 1024;
 const REPLAY_WINDOW: u64 = 256;
 /// Time moves by itself no more often than this, so that a rule that always wants to be woken cannot fill the log.
 const TICK: Span = Span::millis(1);
-/// How long to wait before emitted events are tried again when the log could not be written.
-const RETRY: Span = Span::millis(100);
+/// How long to wait before the log is tried again by itself when it could not be written.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The sequencer.
 pub struct Sequencer {
@@ -64,8 +65,16 @@ pub struct Sequencer {
     placed: Vec<Placed>,
     /// Emitted events that are not in the log yet, with the position that caused them.
     emitted: VecDeque<(u64, BatchBuilder)>,
-    /// The log could not take them: when to try again.
-    retry: Option<Timestamp>,
+    /// The log could not be written: when to try again.
+    retry: Option<Instant>,
+    /// Acks that wait for their position to be synced.
+    unsynced: VecDeque<(u64, Ack)>,
+    /// Effects that must not leave before their position is synced.
+    withheld: VecDeque<Merged>,
+    /// Failed syncs that have been answered for.
+    sync_failures: u64,
+    /// Why nothing more is taken in, and why nothing more that must be synced.
+    late: (Option<String>, Option<String>),
     /// Up to here the log holds what was emitted: a replay does not append it again.
     emitted_in_log: u64,
     /// Positions that a replay has handed over and not heard of yet.
@@ -102,6 +111,19 @@ struct Bringer {
     events: u64,
 }
 
+impl Bringer {
+    fn of(append: &mut Append) -> Self {
+        Self { ack: append.ack.take(), input: append.input.clone(), events: append.batch.len() as u64 }
+    }
+
+    fn refuse(self, refused: &Refused) {
+        self.input.shed.add(refused.reason(), self.events);
+        if let Some(ack) = self.ack {
+            let _ = ack.send(Err(refused.clone()));
+        }
+    }
+}
+
 /// Small batches on their way to become one.
 struct Joining {
     first: Batch,
@@ -111,26 +133,24 @@ struct Joining {
 }
 
 impl Joining {
-    fn new(append: Append) -> Self {
-        let Append { batch, room, ack, input } = append;
-        let events = batch.len() as u64;
-        Self { first: batch, rest: None, room, from: vec![Bringer { ack, input, events }] }
+    fn new(mut append: Append) -> Self {
+        let from = vec![Bringer::of(&mut append)];
+        Self { first: append.batch, rest: None, room: append.room, from }
     }
 
     fn events(&self) -> usize {
         self.rest.as_ref().map_or(self.first.len(), BatchBuilder::len)
     }
 
-    fn add(&mut self, append: Append) {
-        let Append { batch, room, ack, input } = append;
+    fn add(&mut self, mut append: Append) {
+        self.from.push(Bringer::of(&mut append));
         let joined = self.rest.get_or_insert_with(|| {
             let mut joined = BatchBuilder::new();
             joined.append(&self.first);
             joined
         });
-        joined.append(&batch);
-        self.room.merge(room);
-        self.from.push(Bringer { ack, input, events: batch.len() as u64 });
+        joined.append(&append.batch);
+        self.room.merge(append.room);
     }
 }
 
@@ -178,6 +198,8 @@ pub struct Recovered {
     pub damaged: u64,
     /// The position of the checkpoint that it began with, if there was one.
     pub checkpoint: Option<u64>,
+    /// Positions that are missing.
+    pub missing: u64,
 }
 
 impl Sequencer {
@@ -197,6 +219,10 @@ impl Sequencer {
             placed: Vec::new(),
             emitted: VecDeque::new(),
             retry: None,
+            unsynced: VecDeque::new(),
+            withheld: VecDeque::new(),
+            sync_failures: 0,
+            late: (None, None),
             emitted_in_log: 0,
             unheard: 0,
             replaying: false,
@@ -278,13 +304,21 @@ impl Sequencer {
         let mut recovered = Recovered::default();
         let mut started = loaded.is_some();
         recovered.checkpoint = loaded.as_ref().map(|loaded| loaded.head.position);
-        loaded.into_iter().for_each(|loaded| self.begin_with(loaded));
-        let begun = self.position;
+        if let Some(loaded) = loaded {
+            self.begin_with(loaded);
+            let next = self.position + 1;
+            reader.start_at(next);
+            if let Some(oldest) = reader.oldest().filter(|oldest| *oldest > next) {
+                tracing::error!(
+                    next,
+                    oldest,
+                    "the log begins behind the newest checkpoint: what stood between is missing"
+                );
+                recovered.missing = oldest - next;
+            }
+        }
         while let Some(record) = reader.read()? {
             failpoint("recover.record");
-            if record.position().is_some_and(|position| position <= begun) {
-                continue;
-            }
             match record {
                 Record::Catalogue(rules) if !started => {
                     self.stand(rules);
@@ -328,8 +362,20 @@ impl Sequencer {
         }
         failpoint("recover.end");
         self.replaying = false;
-        (recovered.records, recovered.position) = (reader.records, self.position);
-        (recovered.torn, recovered.damaged) = (reader.torn, reader.damaged);
+        let report = reader.report();
+        // What is missing is not used again.
+        self.position = self.position.max(report.last);
+        let counted = &self.telemetry.log;
+        counted.gaps.add(report.gaps);
+        recovered.missing += report.missing;
+        counted.missing.add(recovered.missing);
+        counted.damaged.add(report.damaged);
+        counted.torn.add(report.torn);
+        (recovered.records, recovered.position) = (report.records, self.position);
+        (recovered.torn, recovered.damaged) = (report.torn, report.damaged);
+        if let Some(log) = &self.log {
+            log.resume(self.position);
+        }
         Ok(recovered)
     }
 
@@ -364,7 +410,23 @@ impl Sequencer {
 
     fn take(&mut self, request: Request) {
         match request {
-            Request::Append(append) => self.take_batch(append),
+            Request::Append(mut append) => {
+                let level = append.input.level;
+                let late = if level == Level::Synced { &self.late.1 } else { &self.late.0 };
+                if let Some(late) = late {
+                    let refused = Refused::Log(late.clone());
+                    Bringer::of(&mut append).refuse(&refused);
+                    return;
+                }
+                // Accepted means taken in; while the log cannot be written that would be too much to say.
+                if level <= Level::Accepted
+                    && self.retry.is_none()
+                    && let Some(ack) = append.ack.take()
+                {
+                    let _ = ack.send(Ok(Accepted { position: None }));
+                }
+                self.take_batch(append);
+            }
             Request::Change { control, done } => {
                 self.place_joined();
                 let (position, now) = self.place();
@@ -372,7 +434,10 @@ impl Sequencer {
                 let logged = self.log.as_mut().map_or(Ok(()), |log| log.change(position, &change));
                 match logged {
                     Ok(()) => self.placed.push(Placed::Change { position, change, done }),
-                    Err(error) => drop(done.send(Err(Refused::Log(error)))),
+                    Err(error) => {
+                        self.position -= 1;
+                        drop(done.send(Err(Refused::Log(error))));
+                    }
                 }
             }
             Request::Search { matcher, limit, reply } => {
@@ -428,7 +493,7 @@ impl Sequencer {
 
     /// What rules emitted becomes records of its own.
     fn place_emitted(&mut self) {
-        if self.retry.is_some_and(|at| clock::now() < at) {
+        if self.retry.is_some_and(|at| clock::start() < at) {
             return;
         }
         while let Some((origin, mut events)) = self.emitted.pop_front() {
@@ -446,11 +511,10 @@ impl Sequencer {
     /// Time moves by itself when something is due and nothing else moves it.
     fn place_tick(&mut self) {
         let moving = |placed: &Placed| matches!(placed, Placed::Batch { .. } | Placed::Emitted { .. });
-        if self.stopping
-            || self.placed.iter().any(moving)
-            || !self.is_idle()
-            || clock::now() < self.next_due()
-        {
+        // A log that could not be written is tried with a tick, so that a full disk is left behind even if nothing comes.
+        let tries = self.retry.is_some_and(|at| clock::start() >= at);
+        let is_due = tries || (self.is_idle() && clock::now() >= self.next_due());
+        if self.stopping || self.placed.iter().any(moving) || !is_due {
             return;
         }
         let (position, now) = self.place();
@@ -482,9 +546,11 @@ impl Sequencer {
         let catalogue = &self.catalogue;
         let written = self.log.as_mut().map_or(Ok(()), |log| log.write(|| catalogue.standing()));
         if let Err(error) = written {
-            tracing::error!(%error, "the log cannot be written: refusing events until it can");
+            if self.retry.is_none() {
+                tracing::error!(%error, "the log cannot be written: refusing events until it can");
+            }
             self.position = start;
-            self.retry = Some(clock::now() + RETRY);
+            self.retry = Some(clock::start() + RETRY);
             let refused = Refused::Log(error.to_string());
             for placed in placed.drain(..).rev() {
                 self.refuse(placed, &refused);
@@ -499,8 +565,13 @@ impl Sequencer {
                     let position = batch.header.position;
                     for Bringer { ack, input, events } in from {
                         input.accepted.add(events);
-                        if let Some(ack) = ack {
-                            let _ = ack.send(Ok(Accepted { position }));
+                        match ack {
+                            // Each at its own level, whoever shares the batch.
+                            Some(ack) if input.level == Level::Synced => {
+                                self.unsynced.push_back((position, ack))
+                            }
+                            Some(ack) => drop(ack.send(Ok(Accepted { position: Some(position) }))),
+                            None => {}
                         }
                     }
                     self.hand_batch(batch, Some(room));
@@ -527,14 +598,7 @@ impl Sequencer {
 
     fn refuse(&mut self, placed: Placed, refused: &Refused) {
         match placed {
-            Placed::Batch { from, .. } => {
-                for Bringer { ack, input, events } in from {
-                    input.shed.add(refused.reason(), events);
-                    if let Some(ack) = ack {
-                        let _ = ack.send(Err(refused.clone()));
-                    }
-                }
-            }
+            Placed::Batch { from, .. } => from.into_iter().for_each(|bringer| bringer.refuse(refused)),
             Placed::Change { done, .. } => drop(done.send(Err(refused.clone()))),
             Placed::Emitted { origin, batch } => {
                 let mut events = BatchBuilder::new();
@@ -618,11 +682,36 @@ impl Sequencer {
         if let Some(emitted) = merged.emitted.take().filter(|_| position > self.emitted_in_log) {
             self.emitted.push_back((position, emitted));
         }
-        if !self.replaying {
+        if self.log.as_ref().is_some_and(Log::syncs) && !self.replaying {
+            self.withheld.push_back(merged);
+            self.tend();
+        } else if !self.replaying {
             self.deliver(merged);
         }
         if let Some(done) = done {
             let _ = done.send(Ok(position));
+        }
+    }
+
+    /// Releases what waited for a position to be synced, and refuses what waited for a sync that failed.
+    fn tend(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        let catalogue = &self.catalogue;
+        let Some(Tended { synced, failures }) = log.tend(|| catalogue.standing()) else { return };
+        self.late = log.late();
+        while let Some((position, ack)) = self.unsynced.pop_front_if(|(position, _)| *position <= synced) {
+            let _ = ack.send(Ok(Accepted { position: Some(position) }));
+        }
+        if failures > self.sync_failures {
+            self.sync_failures = failures;
+            let reason = "it could not be synced: the events may be kept or not, send them again";
+            for (_, ack) in self.unsynced.drain(..) {
+                let _ = ack.send(Err(Refused::Log(reason.into())));
+            }
+        }
+        // What leaves must not be taken back by a power cut.
+        while let Some(merged) = self.withheld.pop_front_if(|merged| merged.position <= synced) {
+            self.deliver(merged);
         }
     }
 
@@ -649,6 +738,7 @@ impl Sequencer {
 
 impl Sequence for Sequencer {
     fn work(&mut self, waiting: &Receiver<Request>, tick: bool) -> Worked {
+        self.tend();
         if self.is_held() {
             return Worked::Held;
         }
@@ -674,20 +764,29 @@ impl Sequence for Sequencer {
     }
 
     fn due(&self) -> Timestamp {
-        let soon = clock::now() + TICK;
+        let now = clock::now();
+        let soon = now + TICK;
+        if self.stopping {
+            return soon;
+        }
+        let probe = self.log.as_ref().and_then(Log::probe_at);
+        let tries = [self.retry, probe].into_iter().flatten().min();
+        let tries = tries.map_or(Timestamp::NEVER, |at| {
+            now + Span(at.saturating_duration_since(clock::start()).as_micros() as i64)
+        });
         let checkpoint = self.checkpoints.as_ref().filter(|it| self.handed > it.last && it.jobs.is_free());
         let checkpoint = checkpoint.map_or(Timestamp::NEVER, |checkpoints| checkpoints.at.max(soon));
-        checkpoint.min(match self.retry {
-            _ if self.stopping => soon,
-            Some(retry) if !self.emitted.is_empty() => retry,
-            // What the shards have before them may move what is due, so it is looked at again in a moment.
-            _ if self.is_idle() => self.next_due(),
-            _ => self.next_due().max(soon),
-        })
+        // What the shards have before them may move what is due, so it is looked at again in a moment.
+        let due = if self.is_idle() { self.next_due() } else { self.next_due().max(soon) };
+        due.min(tries).min(checkpoint)
     }
 
     fn has_finished(&mut self, waiting: &Receiver<Request>) -> bool {
-        let finished = self.stopping && self.is_idle() && self.emitted.is_empty() && waiting.is_empty();
+        // A disk that fails now must not keep the node from stopping: what waits for it is refused, and done again by the
+        // replay of the next start.
+        let fails = self.retry.is_some() || self.log.as_ref().is_some_and(|log| log.probe_at().is_some());
+        let done = self.emitted.is_empty() && self.unsynced.is_empty() && self.withheld.is_empty();
+        let finished = self.stopping && self.is_idle() && waiting.is_empty() && (done || fails);
         if finished {
             self.hand(|| Handed::Stop);
         }

@@ -12,8 +12,8 @@ pub use process::Process;
 
 use dashmap::DashMap;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A number that only rises.
 #[derive(Debug, Default)]
@@ -82,6 +82,8 @@ pub struct InputStats {
     pub kind: &'static str,
     /// Where it listens, with the real port.
     pub address: String,
+    /// What its answers mean.
+    pub level: Level,
     /// Everything that arrived.
     pub received: Counter,
     /// What is in the log.
@@ -130,7 +132,7 @@ pub struct OutputStats {
     /// Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.
     pub healthy: Gauge,
     /// Why the last failed attempt failed.
-    pub last_error: std::sync::Mutex<Option<String>>,
+    pub last_error: Mutex<Option<String>>,
 }
 
 /// What one rule did, over all shards.
@@ -233,6 +235,62 @@ pub struct LogStats {
     pub size: Gauge,
     /// Writes that failed.
     pub errors: Counter,
+    /// Places where something could not be read, or positions were missing.
+    pub gaps: Counter,
+    /// Positions that were missing there.
+    pub missing: Counter,
+    /// Bytes that could not be read there.
+    pub damaged: Counter,
+    /// Bytes of torn tails that were cut off.
+    pub torn: Counter,
+    /// How long syncs took; one stands for all that was written since the one before.
+    pub sync_times: Histogram,
+    /// Syncs that failed.
+    pub sync_failures: Counter,
+    /// Bytes that were written again because they could not be synced.
+    pub rewritten: Counter,
+    /// Bytes that wait to be synced.
+    pub unsynced: Gauge,
+    /// Why nothing can be taken in, while that is so.
+    trouble: Mutex<Option<String>>,
+}
+
+impl LogStats {
+    /// Why nothing can be taken in, while that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says so, or that it is over.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+/// What an answer of *yes* means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing: the events were read. What finds no room is dropped, and refused if there is somebody to tell.
+    None,
+    /// They are in memory, and on their way.
+    Accepted,
+    /// They survive the death of the process.
+    #[default]
+    Logged,
+    /// They survive a power cut.
+    Synced,
+}
+
+impl Level {
+    /// Its name in the configuration and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Accepted => "accepted",
+            Self::Logged => "logged",
+            Self::Synced => "synced",
+        }
+    }
 }
 
 /// Checkpoints.
@@ -274,10 +332,15 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Registers an input. Its name is unique in a node: the configuration sees to that.
-    pub fn add_input(&self, name: &str, kind: &'static str, address: impl ToString) -> Arc<InputStats> {
-        let stats =
-            InputStats { name: name.into(), kind, address: address.to_string(), ..InputStats::default() };
-        let stats = Arc::new(stats);
+    pub fn add_input(
+        &self,
+        name: &str,
+        kind: &'static str,
+        address: impl ToString,
+        level: Level,
+    ) -> Arc<InputStats> {
+        let address = address.to_string();
+        let stats = Arc::new(InputStats { name: name.into(), kind, address, level, ..InputStats::default() });
         self.inputs.insert(name.into(), stats.clone());
         stats
     }

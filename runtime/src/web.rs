@@ -31,7 +31,7 @@ mod tap;
 use crate::clock;
 use crate::ingest::Ingest;
 use crate::output::Delivery;
-use crate::telemetry::{InputStats, Telemetry};
+use crate::telemetry::{InputStats, Level, Telemetry};
 use crate::web::control::Control;
 use crate::web::guard::Policy;
 use crate::web::overview::Pulse;
@@ -67,8 +67,10 @@ pub struct Web {
     pub ready: Ready,
     /// Our version.
     pub version: String,
-    /// What an ack means here: `logged`, or `accepted` on a node without a log.
-    pub level: &'static str,
+    /// What an answer on the HTTP port means.
+    pub http_ack: Level,
+    /// What an answer on Riemann's port means.
+    pub riemann_ack: Level,
     /// Serve names other than loopback ones.
     pub allow_remote: bool,
     /// What a stranger can make us hold.
@@ -122,7 +124,6 @@ struct Shared {
     live: Live,
     ready: Ready,
     version: String,
-    level: &'static str,
     limits: Limits,
     started: Instant,
     http: Arc<InputStats>,
@@ -143,16 +144,16 @@ impl Web {
         riemann: Option<TcpListener>,
         stop: CancellationToken,
     ) {
-        let input = |name, listener: &Option<TcpListener>| {
+        let input = |name, listener: &Option<TcpListener>, level| {
             let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             match address {
-                Some(address) => self.telemetry.add_input(name, name, address),
+                Some(address) => self.telemetry.add_input(name, name, address, level),
                 None => Arc::default(),
             }
         };
         let app = Arc::new(Shared {
-            http: input("http", &http),
-            riemann: input("riemann-ws", &riemann),
+            http: input("http", &http, self.http_ack),
+            riemann: input("riemann-ws", &riemann, self.riemann_ack),
             readers: Arc::new(Semaphore::new(self.limits.readers)),
             pulse: Pulse::default(),
             started: clock::start(),
@@ -163,7 +164,6 @@ impl Web {
             live: self.live,
             ready: self.ready,
             version: self.version,
-            level: self.level,
             limits: self.limits,
         });
         let beat = tokio::spawn(overview::beat(app.clone()));

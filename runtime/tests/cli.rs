@@ -11,7 +11,7 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "run",
     "check",
     "new",
@@ -22,6 +22,7 @@ const VERBS: [&str; 12] = [
     "query",
     "tap",
     "send",
+    "log",
     "bench",
     "completions",
 ];

@@ -221,20 +221,20 @@ pub fn load(folder: &Path) -> anyhow::Result<Option<Loaded>> {
 }
 
 /// Removes what the newest checkpoint and the one to fall back on do not need. Returns the position from which the log is
-/// still needed: that of the one to fall back on, which shares no file with the newest, if there is one.
-pub fn prune(folder: &Path) -> std::io::Result<u64> {
+/// still needed: behind the one to fall back on, which shares no file with the newest, if there is one.
+pub fn prune(folder: &Path) -> std::io::Result<Option<u64>> {
     let bases = |position: u64| -> Option<u64> {
         let mut file = Reading::open(&path_of(folder, position)).ok()?;
         file.record::<Head>().ok()?.base
     };
     let positions = list(folder)?;
     let chain = |from: u64| std::iter::successors(Some(from), |position| bases(*position));
-    let Some(newest) = positions.last() else { return Ok(0) };
+    let Some(newest) = positions.last() else { return Ok(None) };
     let mut keep: Vec<u64> = chain(*newest).collect();
     let fall_back = positions.iter().rev().find(|position| !keep.contains(position)).copied();
     keep.extend(fall_back.into_iter().flat_map(chain));
     for position in positions.iter().filter(|position| !keep.contains(position)) {
         fs::remove_file(path_of(folder, *position))?;
     }
-    Ok(fall_back.unwrap_or(*newest))
+    Ok(Some(fall_back.unwrap_or(*newest) + 1))
 }

@@ -5,10 +5,11 @@ use super::CHAIN;
 use super::file::{self, Head, Writing};
 use crate::clock;
 use crate::ingest::{Desk, Request};
+use crate::log::LowWater;
 use crate::telemetry::CheckpointStats;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tidegate_engine::save::Slice;
@@ -42,7 +43,6 @@ struct Shared {
     busy: AtomicBool,
     /// The newest checkpoint of this process, and how many partial ones there were since the last whole one.
     last: Mutex<Option<(u64, u32)>>,
-    keep_from: AtomicU64,
 }
 
 /// One checkpoint, as a shard sees it.
@@ -69,11 +69,6 @@ impl Jobs {
     /// Whether one could be begun.
     pub fn is_free(&self) -> bool {
         !self.shared.busy.load(SeqCst)
-    }
-
-    /// The position from which on the log is needed; 0 when all of it is.
-    pub fn keep_from(&self) -> u64 {
-        self.shared.keep_from.load(SeqCst)
     }
 
     /// Begins a checkpoint of that position. The base is filled in here.
@@ -169,6 +164,7 @@ struct Keeper {
     stats: Arc<CheckpointStats>,
     shared: Arc<Shared>,
     settle: Settle,
+    low_water: LowWater,
     making: Option<Making>,
 }
 
@@ -180,18 +176,23 @@ struct Making {
 }
 
 impl Checkpointer {
-    /// Starts the thread. `settle` makes sure that what else a checkpoint relies on is on the disk.
+    /// Starts the thread. `settle` makes sure that what else a checkpoint relies on is on the disk; `low_water` is told
+    /// which part of the log a start would read.
     pub fn start(
         folder: &Path,
         shards: usize,
         desk: Arc<Desk>,
         stats: Arc<CheckpointStats>,
         settle: Settle,
+        low_water: LowWater,
     ) -> std::io::Result<Self> {
         let (to, messages) = crossbeam_channel::bounded(WAITING);
         let shared = Arc::new(Shared::default());
         let folder = folder.to_owned();
-        let mut keeper = Keeper { folder, shards, desk, stats, shared: shared.clone(), settle, making: None };
+        let shared_with = shared.clone();
+        let mut keeper =
+            Keeper { folder, shards, desk, stats, shared: shared_with, settle, low_water, making: None };
+        keeper.prune();
         let builder = std::thread::Builder::new().name("checkpointer".into());
         let thread = builder.spawn(move || keeper.run(&messages))?;
         Ok(Self { to, thread: Some(thread), shared })
@@ -288,13 +289,18 @@ impl Keeper {
         };
         *last = Some((head.position, partial));
         drop(last);
-        match file::prune(&self.folder) {
-            Ok(from) => self.shared.keep_from.store(from, SeqCst),
-            Err(error) => tracing::warn!(%error, "old checkpoints are not removed"),
-        }
+        self.prune();
         tracing::debug!(position = head.position, bytes, partial, "a checkpoint was made");
         self.shared.busy.store(false, SeqCst);
         Ok(())
+    }
+
+    /// Removes checkpoints that nobody needs, and lets the log know what it must keep.
+    fn prune(&self) {
+        match file::prune(&self.folder) {
+            Ok(from) => self.low_water.set(from.unwrap_or(u64::MAX)),
+            Err(error) => tracing::warn!(%error, "old checkpoints are not removed"),
+        }
     }
 
     /// The next one has to be whole: nobody knows what has been touched since the last that counts.

@@ -73,15 +73,17 @@ async fn run(args: &Args, screen: &Screen, mut signals: Signals) -> Result<(), F
 }
 
 fn configure(args: &Args) -> Result<Config, Failure> {
-    let mut config = config::load(args.config.as_deref(), &config::environment()).or_exit(Exit::Invalid)?;
+    let mut environment = config::environment();
+    if args.no_log {
+        // Said before the rest is read, because what an ack can mean depends on it.
+        environment.insert(format!("{}LOG__ENABLED", config::PREFIX), "false".into());
+    }
+    let mut config = config::load(args.config.as_deref(), &environment).or_exit(Exit::Invalid)?;
     for warning in config.warnings() {
         eprint!("{warning}");
     }
     if let Some(data) = &args.data {
         config.data = data.clone();
-    }
-    if args.no_log {
-        config.log.enabled = false;
     }
     if args.demo && !config.inputs.iter().any(|input| matches!(input.kind, InputKind::Fleet(_))) {
         config.inputs.push(demo());

@@ -6,6 +6,7 @@ use super::resolved::{
     OnFull, Output, OutputKind, Riemann, WebSocket,
 };
 use super::section::Section;
+use crate::telemetry::Level;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
@@ -13,15 +14,17 @@ use tidegate_event::Span;
 
 /// Checks the whole tree and reports everything that is wrong with it; what is wrong has its default in the result.
 pub(super) fn resolve(root: &mut Section<'_>) -> Config {
+    let log = log(root.section("log"));
+    let logs = log.enabled;
     let data = root.text("data", "\"./tidegate-data\"").unwrap_or_else(|| "./tidegate-data".into());
     Config {
         data: data.into(),
-        log: log(root.section("log")),
+        log,
         engine: engine(root.section("engine")),
-        http: http(root.section("http")),
-        websocket: websocket(root.section("websocket")),
+        http: http(root.section("http"), logs),
+        websocket: websocket(root.section("websocket"), logs),
         instrumentation: instrumentation(root.section("instrumentation")),
-        inputs: root.named("inputs").into_iter().filter_map(input).collect(),
+        inputs: root.named("inputs").into_iter().filter_map(|named| input(named, logs)).collect(),
         outputs: root.named("outputs").into_iter().filter_map(output).collect(),
         warnings: Vec::new(),
         source: Source::default(),
@@ -67,7 +70,20 @@ fn open_to_others(at: &Section<'_>, key: &str, address: SocketAddr) {
     }
 }
 
-fn http(mut at: Section<'_>) -> Http {
+/// What an answer means. A level that cannot be kept is a mistake, never silently a lower one.
+fn ack(at: &mut Section<'_>, logs: bool) -> Level {
+    let words =
+        [Level::Logged, Level::Synced, Level::Accepted, Level::None].map(|level| (level.name(), level));
+    let level = at.word("ack", &words, if logs { Level::Logged } else { Level::Accepted });
+    if level > Level::Accepted && !logs {
+        let message = format!("`ack = \"{}\"` needs the log, which is switched off", level.name());
+        let hint = "use \"accepted\" or \"none\", or set log.enabled = true";
+        at.error(Problem::new(at.spot_of("ack"), message).hint(hint));
+    }
+    level
+}
+
+fn http(mut at: Section<'_>, logs: bool) -> Http {
     let address = at.listener("address", "127.0.0.1:5559").unwrap_or(([127, 0, 0, 1], 5559).into());
     let allow_remote = at.switch("allow_remote", false);
     if address.ip().is_loopback() || allow_remote {
@@ -83,18 +99,20 @@ fn http(mut at: Section<'_>) -> Http {
             ),
         );
     }
+    let ack = ack(&mut at, logs);
     at.finish();
-    Http { address, allow_remote }
+    Http { ack, address, allow_remote }
 }
 
-fn websocket(mut at: Section<'_>) -> WebSocket {
+fn websocket(mut at: Section<'_>, logs: bool) -> WebSocket {
     let enabled = at.switch("enabled", true);
     let address = at.listener("address", "127.0.0.1:5556").unwrap_or(([127, 0, 0, 1], 5556).into());
     if enabled {
         open_to_others(&at, "address", address);
     }
+    let ack = ack(&mut at, logs);
     at.finish();
-    WebSocket { enabled, address }
+    WebSocket { ack, enabled, address }
 }
 
 fn instrumentation(mut at: Section<'_>) -> Instrumentation {
@@ -113,7 +131,7 @@ enum InputType {
     Fleet,
 }
 
-fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
+fn input((name, mut at): (String, Section<'_>), logs: bool) -> Option<Input> {
     if name == INSTRUMENTATION {
         let message = format!("the input `{INSTRUMENTATION}` is the node itself");
         let problem = Problem::new(at.spot(), message);
@@ -127,7 +145,7 @@ fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
     ];
     at.required_word("type", &words);
     let kind = match at.word("type", &words, None)? {
-        InputType::Riemann => InputKind::Riemann(riemann_input(&mut at)),
+        InputType::Riemann => InputKind::Riemann(riemann_input(&mut at, logs)),
         InputType::Host => InputKind::Host(Host {
             every: at.time("every", ("100ms", "1d"), "5s"),
             host: at.text("host", "\"web1\""),
@@ -144,7 +162,7 @@ fn input((name, mut at): (String, Section<'_>)) -> Option<Input> {
     Some(Input { name, kind })
 }
 
-fn riemann_input(at: &mut Section<'_>) -> Riemann {
+fn riemann_input(at: &mut Section<'_>, logs: bool) -> Riemann {
     let (mut tcp, mut udp) = (at.listener("tcp", "127.0.0.1:5555"), at.listener("udp", "127.0.0.1:5555"));
     if !at.has("tcp") && !at.has("udp") {
         tcp = Some(([127, 0, 0, 1], 5555).into());
@@ -156,6 +174,7 @@ fn riemann_input(at: &mut Section<'_>) -> Riemann {
         }
     }
     Riemann {
+        ack: ack(at, logs),
         tcp,
         udp,
         max_frame: at.size("max_frame", ("1KiB", "1GiB"), "16MiB") as usize,

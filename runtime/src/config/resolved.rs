@@ -2,6 +2,7 @@
 
 use super::problem::{Problem, Source};
 use super::section::Secret;
+use crate::telemetry::Level;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Engine {
 /// `[http]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
+    /// What its answers mean.
+    pub ack: Level,
     /// Where the page and the control interface listen.
     pub address: SocketAddr,
     /// Whether others than this machine may reach them.
@@ -87,6 +90,8 @@ pub struct Http {
 /// `[websocket]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocket {
+    /// What its answers mean.
+    pub ack: Level,
     /// Whether it listens at all.
     pub enabled: bool,
     /// Where.
@@ -128,6 +133,8 @@ pub enum InputKind {
 /// `type = "riemann"`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Riemann {
+    /// What its answers over TCP mean.
+    pub ack: Level,
     /// Where it listens for TCP.
     pub tcp: Option<SocketAddr>,
     /// Where it listens for UDP.
@@ -152,6 +159,7 @@ impl Riemann {
     /// The defaults, listening nowhere yet.
     pub fn silent() -> Self {
         Self {
+            ack: Level::Logged,
             tcp: None,
             udp: None,
             max_frame: 16 << 20,

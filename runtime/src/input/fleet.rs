@@ -16,7 +16,7 @@
 
 use crate::config;
 use crate::ingest::Ingest;
-use crate::telemetry::{InputStats, Telemetry};
+use crate::telemetry::{InputStats, Level, Telemetry};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_event::{BatchBuilder, Metric, NewEvent, hash_bytes};
@@ -59,7 +59,7 @@ pub struct Fleet {
 impl Fleet {
     /// An input of this name.
     pub fn new(name: &str, settings: &config::Fleet, ingest: Ingest, telemetry: &Telemetry) -> Self {
-        let stats = telemetry.add_input(name, "fleet", "a simulated fleet");
+        let stats = telemetry.add_input(name, "fleet", "a simulated fleet", Level::None);
         Self { settings: settings.clone(), ingest, stats }
     }
 

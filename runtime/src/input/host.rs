@@ -11,7 +11,7 @@
 use crate::clock;
 use crate::config;
 use crate::ingest::Ingest;
-use crate::telemetry::{InputStats, Telemetry};
+use crate::telemetry::{InputStats, Level, Telemetry};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub struct Host {
 impl Host {
     /// An input of this name.
     pub fn new(name: &str, settings: &config::Host, ingest: Ingest, telemetry: &Telemetry) -> Self {
-        let stats = telemetry.add_input(name, "host", "this machine");
+        let stats = telemetry.add_input(name, "host", "this machine", Level::None);
         Self { settings: settings.clone(), ingest, stats }
     }
 

@@ -12,7 +12,7 @@ mod reading;
 
 use crate::config::INSTRUMENTATION;
 use crate::ingest::Ingest;
-use crate::telemetry::{InputStats, Telemetry, Times};
+use crate::telemetry::{InputStats, Level, Telemetry, Times};
 use reading::{InputReading, OutputReading, Reading, RuleReading, ShardReading};
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -51,7 +51,7 @@ pub struct Instrumentation {
 impl Instrumentation {
     /// An input that reports as this host.
     pub fn new(interval: Duration, host: &Arc<str>, ingest: Ingest, telemetry: &Arc<Telemetry>) -> Self {
-        let stats = telemetry.add_input(INSTRUMENTATION, "instrumentation", "this node");
+        let stats = telemetry.add_input(INSTRUMENTATION, "instrumentation", "this node", Level::None);
         Self { interval, host: host.clone(), ingest, telemetry: telemetry.clone(), stats }
     }
 

@@ -61,7 +61,7 @@ impl RiemannTcp {
             address: wanted,
             cause,
         })?;
-        let stats = telemetry.add_input(&format!("{name}/tcp"), "riemann_tcp", address);
+        let stats = telemetry.add_input(&format!("{name}/tcp"), "riemann_tcp", address, settings.ack);
         Ok(Self { listener, settings: Arc::new(settings.clone()), ingest, stats })
     }
 

@@ -7,7 +7,7 @@ use super::BindError;
 use crate::clock;
 use crate::config;
 use crate::ingest::Ingest;
-use crate::telemetry::{InputStats, Telemetry};
+use crate::telemetry::{InputStats, Level, Telemetry};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl RiemannUdp {
         let failed = |cause| BindError { input: name.to_owned(), protocol: "udp", address, cause };
         let socket = UdpSocket::bind(address).await.map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
-        let stats = telemetry.add_input(&format!("{name}/udp"), "riemann_udp", bound);
+        let stats = telemetry.add_input(&format!("{name}/udp"), "riemann_udp", bound, Level::None);
         Ok(Self { socket, max_datagram: settings.max_datagram, ingest, stats })
     }
 

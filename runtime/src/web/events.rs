@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::ingest::Refused;
+use crate::telemetry::Level;
 use crate::web::answer::{self, Failure};
 use crate::web::{App, body};
 use axum::body::Body;
@@ -39,14 +40,21 @@ pub async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Res
     drop(bytes);
     let accepted = events.len();
     if accepted == 0 {
-        return Ok(answer::json(&Receipt { accepted, level: app.level, position: None }));
+        return Ok(receipt(&app, accepted, None));
     }
     let bytes = events.size();
     let appended = tokio::time::timeout(WAIT, app.ingest.append(&app.http, events)).await;
     let acked = appended.map_err(|_| Refused::Overloaded { bytes })??;
     let done = acked.await.map_err(|_| Refused::Stopping)??;
     app.http.latency.note(began.elapsed(), 1);
-    Ok(answer::json(&Receipt { accepted, level: app.level, position: Some(done.position) }))
+    Ok(receipt(&app, accepted, done.position))
+}
+
+/// 200 when they are in the log, 202 when that is still to come.
+fn receipt(app: &App, accepted: usize, position: Option<u64>) -> Response {
+    let level = app.http.level;
+    let status = if level >= Level::Logged { StatusCode::OK } else { StatusCode::ACCEPTED };
+    answer::json_with(status, &Receipt { accepted, level: level.name(), position })
 }
 
 /// How the events are written down.

@@ -90,6 +90,12 @@ impl Page {
             });
             self.counters(name, help, series);
         }
+        let levels = inputs.values().map(|input| {
+            let mut labels = labels(input);
+            labels.push(("level", input.level.name().into()));
+            (labels, 1)
+        });
+        self.gauges("tidegate_input_ack", "What an answer of this input means; always 1.", levels);
         let open = inputs.values().map(|input| (labels(input), input.connections.get()));
         self.gauges("tidegate_input_connections", "Connections open.", open);
         let times = inputs.values().map(|input| (labels(input), input.latency.read()));
@@ -260,6 +266,20 @@ impl Page {
             ("tidegate_checkpoint_errors", "Checkpoints given up.", &telemetry.checkpoints.failed),
             ("tidegate_checkpoint_bytes", "Bytes of checkpoints written.", &telemetry.checkpoints.bytes),
             (
+                "tidegate_log_gaps",
+                "Places that could not be read, or where positions were missing.",
+                &log.gaps,
+            ),
+            ("tidegate_log_positions_missing", "Positions that were missing there.", &log.missing),
+            ("tidegate_log_damaged_bytes", "Bytes that could not be read there.", &log.damaged),
+            ("tidegate_log_torn_bytes", "Bytes of torn tails that were cut off.", &log.torn),
+            ("tidegate_log_sync_failures", "Syncs that failed.", &log.sync_failures),
+            (
+                "tidegate_log_rewritten_bytes",
+                "Bytes written again because they could not be synced.",
+                &log.rewritten,
+            ),
+            (
                 "tidegate_subscriber_events_skipped",
                 "Events that subscribers missed because they read too slowly.",
                 &telemetry.skipped,
@@ -282,10 +302,21 @@ impl Page {
                 "Longest that events waited for a slice of a checkpoint.",
                 &telemetry.checkpoints.longest,
             ),
+            ("tidegate_log_unsynced_bytes", "Bytes that wait to be synced.", &log.unsynced),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);
         }
+        let fine = u8::from(log.trouble().is_none());
+        self.gauges(
+            "tidegate_log_healthy",
+            "Whether the log takes in events: 1 yes, 0 no.",
+            [(none(), fine)],
+        );
+        let times = Some(log.sync_times.read()).filter(|times| times.count() > 0);
+        let help =
+            "From asking the disk to sync to its answer; one answer for all that was written meanwhile.";
+        self.times("tidegate_log_sync_seconds", help, 14..=34, times.map(|times| (none(), times)));
     }
 
     fn process(&mut self, process: &Process) {

@@ -31,6 +31,7 @@ struct Overview<'a> {
     door: Door,
     process: Resources,
     shards: Vec<Shard>,
+    log: Log,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
 }
@@ -41,6 +42,15 @@ struct Door {
     waiting: usize,
     in_flight: usize,
     in_flight_limit: usize,
+}
+
+/// How the log is.
+#[derive(Debug, Serialize)]
+struct Log {
+    segments: u64,
+    bytes: u64,
+    gaps: u64,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,6 +87,7 @@ struct Input {
     name: String,
     kind: &'static str,
     address: String,
+    level: &'static str,
     received: u64,
     accepted: u64,
     rejected: u64,
@@ -215,6 +226,12 @@ fn overview(app: &Shared) -> Overview<'_> {
             cpu: (rates.cpu.per_second() / 1e6).round() / 1e3,
         },
         shards: shards.iter().map(|(number, stats)| shard(telemetry, rates, *number, stats)).collect(),
+        log: Log {
+            segments: natural(telemetry.log.segments.get()),
+            bytes: natural(telemetry.log.size.get()),
+            gaps: telemetry.log.gaps.get(),
+            trouble: telemetry.log.trouble(),
+        },
         inputs: telemetry.inputs().into_iter().map(|(name, stats)| input(rates, name, &stats)).collect(),
         outputs: telemetry.outputs().into_iter().map(|(name, stats)| output(rates, name, &stats)).collect(),
     })
@@ -242,6 +259,7 @@ fn input(rates: &Rates, name: String, stats: &InputStats) -> Input {
         name,
         kind: stats.kind,
         address: stats.address.clone(),
+        level: stats.level.name(),
         received: stats.received.get(),
         accepted: stats.accepted.get(),
         rejected: stats.rejected.total(),

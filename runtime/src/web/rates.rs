@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn latency_is_that_of_the_last_beats_in_which_messages_came() {
         let telemetry = Telemetry::default();
-        let input = telemetry.add_input("a", "http", "");
+        let input = telemetry.add_input("a", "http", "", crate::telemetry::Level::Logged);
         let mut rates = Rates::default();
         let mut beat = || {
             rates.look(&telemetry, &Process::default(), 1.0);

@@ -70,7 +70,9 @@ fn are_like(shown: &[&str], said: &[&str]) -> bool {
 #[test]
 fn every_command_of_the_page_does_what_the_page_shows() {
     let mut scratch = Scratch::that_builds();
-    let _node = scratch.node(&["--no-log"]);
+    let data = scratch.path("tidegate-data").display().to_string();
+    scratch.set("TIDEGATE__DATA", data);
+    let _node = scratch.node(&[]);
     let typed = sessions();
     assert!(typed.len() > 20, "only {} commands were found", typed.len());
     let mut folder = String::from(".");

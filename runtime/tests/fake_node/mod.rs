@@ -96,7 +96,7 @@ fn answer(request: Request, state: &Mutex<Seen>) {
                     append.input.accepted.add(count);
                     let mut seen = state.lock().unwrap();
                     seen.batches.push(append.batch);
-                    Ok(Accepted { position: seen.batches.len() as u64 })
+                    Ok(Accepted { position: Some(seen.batches.len() as u64) })
                 }
             };
             if let Some(ack) = append.ack {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
-use tidegate::telemetry::Telemetry;
+use tidegate::telemetry::{Level, Telemetry};
 use tidegate::web::control::{Control, ControlError, Deployed, Deployment, LastFault, RuleState, RuleStatus};
 use tidegate::web::{Limits, Web};
 use tidegate_engine::query::Matcher;
@@ -158,7 +158,8 @@ impl Node {
                 })
             },
             version: "0.1.0".into(),
-            level: "logged",
+            http_ack: Level::Logged,
+            riemann_ack: Level::Logged,
             allow_remote: false,
             limits: Limits::default(),
         };
@@ -273,7 +274,7 @@ fn sequence(
                     append.input.accepted.add(events);
                     telemetry.events.add(events);
                     state.appended.push(append.batch);
-                    Ok(Accepted { position: position.fetch_add(1, SeqCst) + 1 })
+                    Ok(Accepted { position: Some(position.fetch_add(1, SeqCst) + 1) })
                 };
                 if hold.load(SeqCst) {
                     state.rooms.push(append.room);

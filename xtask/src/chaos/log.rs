@@ -18,6 +18,8 @@ pub struct Row {
 
 /// What a segment begins with, without the version.
 const HEAD: &[u8] = b"TGLOG";
+/// Where the first record begins.
+const BEGIN: usize = 64;
 /// What a record begins with.
 const MARK: u32 = 0x3152_4754;
 /// Size of a record's head.
@@ -36,7 +38,7 @@ pub fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Where the records of a segment begin, with where the last one ends.
 pub fn records(bytes: &[u8]) -> Vec<usize> {
-    let mut at = if bytes.starts_with(HEAD) { 8 } else { bytes.len() };
+    let mut at = if bytes.starts_with(HEAD) { BEGIN.min(bytes.len()) } else { bytes.len() };
     let mut begin = vec![at];
     while let Some((_, _, payload)) = record(&bytes[at.min(bytes.len())..]) {
         at += RECORD + payload.len();

@@ -45,13 +45,21 @@ fn table(config: &Config) -> Table {
     );
     root.insert(
         "http".into(),
-        section([("address", http.address.to_string().into()), ("allow_remote", http.allow_remote.into())])
-            .into(),
+        section([
+            ("address", http.address.to_string().into()),
+            ("allow_remote", http.allow_remote.into()),
+            ("ack", http.ack.name().into()),
+        ])
+        .into(),
     );
     root.insert(
         "websocket".into(),
-        section([("enabled", websocket.enabled.into()), ("address", websocket.address.to_string().into())])
-            .into(),
+        section([
+            ("enabled", websocket.enabled.into()),
+            ("address", websocket.address.to_string().into()),
+            ("ack", websocket.ack.name().into()),
+        ])
+        .into(),
     );
     root.insert(
         "instrumentation".into(),
@@ -72,6 +80,7 @@ fn input(kind: &InputKind) -> Table {
         InputKind::Riemann(riemann) => {
             let mut table = section([
                 ("type", "riemann".into()),
+                ("ack", riemann.ack.name().into()),
                 ("max_frame", size(riemann.max_frame as u64)),
                 ("max_datagram", size(riemann.max_datagram as u64)),
                 ("stall", time(riemann.stall)),

@@ -54,9 +54,9 @@ fn check(all: &BTreeMap<String, (f64, String)>, service: &str, metric: f64, stat
 fn riemanns_names_are_used_where_it_has_one() {
     let looked = Looked::new();
     let telemetry = &looked.telemetry;
-    let tcp = telemetry.add_input("riemann/tcp", "riemann_tcp", "127.0.0.1:5555");
-    let udp = telemetry.add_input("riemann/udp", "riemann_udp", "127.0.0.1:5555");
-    let ws = telemetry.add_input("riemann-ws", "riemann-ws", "127.0.0.1:5556");
+    let tcp = telemetry.add_input("riemann/tcp", "riemann_tcp", "127.0.0.1:5555", Level::Logged);
+    let udp = telemetry.add_input("riemann/udp", "riemann_udp", "127.0.0.1:5555", Level::Logged);
+    let ws = telemetry.add_input("riemann-ws", "riemann-ws", "127.0.0.1:5556", Level::Logged);
     let all = looked.report(|| {
         telemetry.events.add(1_000);
         telemetry.position.set(7);
