@@ -2,13 +2,14 @@
 //!
 //! The sequencer alone changes it, in the order of the log; everybody else reads. It is a table off the hot path.
 
+use crate::dead_letters::{DeadLetters, Letter, Sender};
 use crate::log::Standing;
 use crate::telemetry::Telemetry;
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tidegate_engine::rule::{Compared, Control, How, Past, RuleSpec, Trial};
-use tidegate_engine::shard::{Logged, Troubled, candidate_name};
+use tidegate_engine::shard::{Logged, Step, Troubled, candidate_name};
 use tidegate_event::Timestamp;
 
 /// Lines that are kept of a rule's log.
@@ -255,6 +256,13 @@ impl Catalogue {
         }
     }
 
+    /// The events on which rules failed at a position become dead letters.
+    pub fn bury(&self, position: u64, steps: &[Step], letters: &DeadLetters) {
+        let troubled = steps.iter().flat_map(|step| &step.troubled);
+        let dead = troubled.filter_map(|trouble| self.letter(position, trouble)).collect();
+        letters.note(position, dead, steps.iter().any(|step| step.replayed));
+    }
+
     /// Rules that failed in a step.
     pub fn troubled(&self, troubled: &[Troubled]) {
         for trouble in troubled {
@@ -285,6 +293,24 @@ impl Catalogue {
             *until = trouble.quarantined_until.or(*until);
             *last_fault = Some(trouble.clone());
         }
+    }
+
+    fn letter(&self, position: u64, trouble: &Troubled) -> Option<Letter> {
+        let (name, _) = trouble.rule.split_once('@').unwrap_or((&trouble.rule, ""));
+        let (generation, module) = self.rules.get(name).map_or((0, String::new()), |entry| {
+            let tried = entry.trial.as_ref().filter(|tried| tried.name() == *trouble.rule);
+            let spec = tried.map_or(&entry.spec, |tried| &tried.trial.spec);
+            (spec.generation, spec.module.clone())
+        });
+        let from = Sender::Rule {
+            rule: trouble.rule.to_string(),
+            generation,
+            module,
+            kind: trouble.fault.kind.name().to_owned(),
+            during: trouble.fault.during.clone(),
+        };
+        let (message, at) = (trouble.fault.message.clone(), trouble.at);
+        trouble.event.as_ref().map(|event| Letter::of_rule(position, from, message, at, event))
     }
 
     /// A line that a rule logged.

@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod compile;
 mod completions;
+mod dead_letters;
 mod deploy;
 mod failure;
 mod home;
@@ -61,6 +62,8 @@ enum Verb {
     Deploy(deploy::Args),
     /// List, show, pause, resume or remove rules.
     Rules(rules::Args),
+    /// List, show, send again or remove events that rules choked on or outputs gave up.
+    DeadLetters(dead_letters::Args),
     /// Ask the index, once.
     Query(query::Args),
     /// Watch events as they come.
@@ -111,6 +114,7 @@ impl Verb {
             Self::Test(args) => test::go(&args, screen),
             Self::Deploy(args) => wait(deploy::go(args, screen)),
             Self::Rules(args) => wait(rules::go(args, screen)),
+            Self::DeadLetters(args) => wait(dead_letters::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),

@@ -2,8 +2,10 @@
 //!
 //! Layers, each importing only from those above it in this list:
 //!
-//! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name. [`chaos`]: where a test lets the process die.
+//! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name. [`framed`]: records in files. [`chaos`]: where a
+//!    test lets the process die.
 //! 2. [`ingest`]: the one door into the node for events, searches and subscriptions. [`config`]: what can be set.
+//!    [`dead_letters`]: events that found no way.
 //! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
@@ -20,6 +22,8 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod data;
+pub mod dead_letters;
+pub mod framed;
 pub mod ingest;
 pub mod input;
 pub mod log;

@@ -11,6 +11,7 @@ use crate::checkpoint::{self, Checkpointer};
 use crate::config::{Config, InputKind};
 use crate::control::Controller;
 use crate::data::{Data, draw_seed};
+use crate::dead_letters::DeadLetters;
 use crate::ingest::{Desk, Ingest, Progress, Request, ring};
 use crate::input;
 use crate::log::{Log, Retention};
@@ -21,6 +22,7 @@ use crate::shard_thread::{self, Handed, RING};
 use crate::telemetry::{Level, Telemetry};
 use crate::web::{self, Web};
 use anyhow::{Context, anyhow};
+use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -89,7 +91,18 @@ impl Node {
         let options = HostOptions { data: folder, apart, ..HostOptions::default() };
         let host = Arc::new(Host::new(&options, modules.clone()).context("the wasm engine does not start")?);
         let catalogue = Arc::new(Catalogue::new(telemetry.clone()));
-        let outputs = Arc::new(Outputs::start(&config.outputs, &telemetry)?);
+        let letters = Arc::new(match &data {
+            Some(data) => DeadLetters::open(
+                &data.folder.join("dead-letters"),
+                config.dead_letters,
+                telemetry.letters.clone(),
+            )
+            .context("the dead letters cannot be opened")?,
+            None => DeadLetters::memory(config.dead_letters, telemetry.letters.clone()),
+        });
+        let spools = data.as_ref().map(|data| data.folder.join("outputs"));
+        let outputs =
+            Arc::new(Outputs::open(&config.outputs, &telemetry, spools.as_deref(), letters.clone())?);
 
         // Shards, each on its own thread, and the sequencer before them.
         let node_name: Arc<str> = sysinfo::System::host_name().unwrap_or("tidegate".to_owned()).into();
@@ -147,7 +160,7 @@ impl Node {
             (Some(data), Some(log)) => {
                 let folder = data.folder.join("checkpoints");
                 let loaded = checkpoint::load(&folder).context("the checkpoints cannot be read")?;
-                let settle = settled(data.folder.join("log"));
+                let settle = settled(data.folder.join("log"), outputs.clone());
                 let stats = telemetry.checkpoints.clone();
                 let low_water = log.low_water();
                 let checkpointer =
@@ -181,6 +194,7 @@ impl Node {
 
         // Everything behind the door works: let them in.
         let stop_inputs = CancellationToken::new();
+        outputs.begin(recovered.position);
         outputs.follow(&ingest);
         let mut running = JoinSet::new();
         let input_threads = InputThreads::start(shards)?;
@@ -195,6 +209,14 @@ impl Node {
             live: {
                 let outputs = outputs.clone();
                 Arc::new(move || outputs.live())
+            },
+            letters,
+            resend: {
+                let outputs = outputs.clone();
+                Arc::new(move |output, delivery| {
+                    let outputs = outputs.clone();
+                    async move { outputs.send_again(&output, delivery).await }.boxed()
+                })
             },
             ready: readiness(&ready, &telemetry),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -321,9 +343,16 @@ async fn recover(
     Ok((recovered, sequencer))
 }
 
-/// What else a checkpoint relies on: the log up to it is on the disk.
-fn settled(log: std::path::PathBuf) -> checkpoint::Settle {
-    Box::new(move |_| crate::log::sync(&log).map_err(|error| error.to_string()))
+/// What else a checkpoint relies on: the log up to it is on the disk, and so is what was forwarded.
+fn settled(log: std::path::PathBuf, outputs: Arc<Outputs>) -> checkpoint::Settle {
+    Box::new(move |position| {
+        crate::log::sync(&log).map_err(|error| error.to_string())?;
+        outputs.sync().map_err(|error| format!("the spools of the outputs: {error}"))?;
+        match outputs.settled() {
+            settled if settled >= position => Ok(()),
+            settled => Err(format!("an output's spool has got to position {settled} and not to {position}")),
+        }
+    })
 }
 
 /// Whether anybody is promised that what was acked survives a power cut. Then everything is synced, and nothing leaves

@@ -1,38 +1,54 @@
 //! The contract of an output: what rules forward arrives here, waits in a bounded queue, and leaves in batches.
 //!
 //! ```text
-//! shard ── forward ──► Queue (bytes, number, policy) ──► runner ── send ──► Sink
-//!                                                          │ retries with back-off, gives up, keeps the books
+//! sequencer ── forward ──► Queue (bytes, number, policy) ──► runner ── send ──► Sink
+//!                            │ keeper                          │ retries with back-off, keeps the books
+//!                            ▼                                 ▼ gives up
+//!                          Spool (with a data directory)     dead letters
 //! ```
 //!
 //! An output delays nobody: [`Outputs::forward`] never waits, and every output has a queue and a task of its own. What is
-//! sent may be sent twice, never silently lost: each event is delivered, dropped by the queue's policy, or given up on,
-//! and counted as such.
+//! sent may be sent twice, never silently lost: each event is delivered, dropped by the queue's policy, or in the dead
+//! letters, and counted as such.
+//!
+//! After a restart the log is read again, rules forward the same events again, and all of them come here again
+//! ([`Outputs::replay`]): the spool knows which of them it has seen. So what was delivered is not repeated, and what had
+//! not reached the spool is not lost.
 //!
 //! The output `live` always exists: a ring in memory from which the page and its subscribers read.
 
+mod breaker;
 mod connection;
 mod console;
 mod file;
 mod graphite;
 mod json;
+mod keeper;
 mod queue;
 pub(crate) mod riemann;
 mod runner;
+mod spool;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
+pub use breaker::State as Breaker;
 pub use console::Console;
 pub use file::File;
 pub use graphite::Graphite;
-pub use queue::Queue;
+pub use queue::{Queue, Taken};
 pub use riemann::Riemann;
 pub use runner::run;
 pub use webhook::Webhook;
 
 use crate::config::{self, LIVE, OutputKind};
+use crate::dead_letters::{DeadLetters, Keep};
 use crate::ingest::{Ingest, Update};
 use crate::telemetry::{OutputStats, Telemetry};
+use keeper::Keeper;
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
@@ -71,7 +87,7 @@ impl Delivery {
 pub trait Sink: Send + 'static {
     /// Sends these events, in order, and returns when the other side has them. May be called again with the same events
     /// after a failure; whatever connection there was is then made anew.
-    fn send(&mut self, batch: &[Delivery]) -> impl Future<Output = Result<(), SendError>> + Send;
+    fn send(&mut self, batch: &[Arc<Delivery>]) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
 /// Why events have not arrived.
@@ -133,6 +149,8 @@ struct Inner {
     live: broadcast::Sender<Arc<Delivery>>,
     live_stats: Arc<OutputStats>,
     filters: Vec<(String, Matcher)>,
+    letters: Arc<DeadLetters>,
+    keeper: Option<Keeper>,
     senders: Mutex<Vec<JoinHandle<()>>>,
     followers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -148,14 +166,27 @@ pub struct StartError {
 }
 
 impl Outputs {
-    /// Starts a task for each output that is configured, and `live`. Nothing is connected before the first event comes.
-    /// Must be called within a tokio runtime.
+    /// Outputs whose queues live as long as the process.
     pub fn start(configured: &[config::Output], telemetry: &Telemetry) -> Result<Self, StartError> {
+        let letters = Arc::new(DeadLetters::memory(Keep::default(), telemetry.letters.clone()));
+        Self::open(configured, telemetry, None, letters)
+    }
+
+    /// Starts a task for each output that is configured, and `live`; their spools are in this folder, if there is one.
+    /// Nothing is connected before the first event comes. Must be called within a tokio runtime.
+    pub fn open(
+        configured: &[config::Output],
+        telemetry: &Telemetry,
+        folder: Option<&Path>,
+        letters: Arc<DeadLetters>,
+    ) -> Result<Self, StartError> {
         let mut inner = Inner {
             queues: BTreeMap::new(),
             live: broadcast::Sender::new(LIVE_EVENTS),
             live_stats: telemetry.add_output(LIVE, "live"),
             filters: Vec::new(),
+            letters: letters.clone(),
+            keeper: None,
             senders: Mutex::default(),
             followers: Mutex::default(),
         };
@@ -164,31 +195,47 @@ impl Outputs {
         for output in configured {
             let failed = |message: String| StartError { output: output.name.clone(), message };
             let stats = telemetry.add_output(&output.name, kind(&output.kind));
-            stats.capacity.set(output.common.queue_events as i64);
-            stats.capacity_bytes.set(output.common.queue as i64);
-            let queue = Arc::new(Queue::new(&output.common, stats));
+            let queue = Arc::new(match folder {
+                None => Queue::new(&output.common, stats),
+                // A name of its own kind: `..` is a name that an output may have.
+                Some(folder) => {
+                    Queue::on_disk(&output.common, stats, folder.join(format!("{}.spool", output.name)))
+                        .map_err(|error| failed(format!("its spool cannot be opened: {error}")))?
+                }
+            });
             if let Some(query) = &output.common.filter {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
                 inner.filters.push((output.name.clone(), matcher));
             }
             let common = output.common.clone();
-            let waiting = queue.clone();
+            let (waiting, letters) = (queue.clone(), letters.clone());
             senders.push(match &output.kind {
-                OutputKind::Console => tokio::spawn(run(Console::stdout(), waiting, common)),
-                OutputKind::File { path } => tokio::spawn(run(File::new(path.clone()), waiting, common)),
+                OutputKind::Console => tokio::spawn(run(Console::stdout(), waiting, common, letters)),
+                OutputKind::File { path } => {
+                    tokio::spawn(run(File::new(path.clone()), waiting, common, letters))
+                }
                 OutputKind::Webhook { url, headers, timeout } => {
                     let webhook = Webhook::new(url, headers, *timeout).map_err(failed)?;
-                    tokio::spawn(run(webhook, waiting, common))
+                    tokio::spawn(run(webhook, waiting, common, letters))
                 }
                 OutputKind::Graphite { address, prefix, timeout } => {
                     let graphite = Graphite::new(address.clone(), prefix.clone(), *timeout);
-                    tokio::spawn(run(graphite, waiting, common))
+                    tokio::spawn(run(graphite, waiting, common, letters))
                 }
                 OutputKind::Riemann { address, timeout } => {
-                    tokio::spawn(run(Riemann::new(address.clone(), *timeout), waiting, common))
+                    tokio::spawn(run(Riemann::new(address.clone(), *timeout), waiting, common, letters))
                 }
             });
             inner.queues.insert(output.name.clone(), queue);
+        }
+        if let Some(folder) = folder {
+            tell_of_strangers(folder, configured);
+            let keeper = Keeper::start(inner.queues.values().cloned().collect());
+            let failed = |error: io::Error| StartError {
+                output: inner.queues.keys().next().cloned().unwrap_or_default(),
+                message: format!("the thread of the spools does not start: {error}"),
+            };
+            inner.keeper = Some(keeper.map_err(failed)?);
         }
         inner.senders = Mutex::new(senders);
         Ok(Self(Arc::new(inner)))
@@ -216,6 +263,52 @@ impl Outputs {
         true
     }
 
+    /// Hands over what a replay of the log forwards again: an output with a spool takes what it has not seen. `live` gets
+    /// nothing, and without a spool nobody knows what was sent: nothing is sent again. May wait for the disk.
+    pub fn replay(&self, output: &str, delivery: Delivery) {
+        if let Some(queue) = self.0.queues.get(output).filter(|_| self.0.keeper.is_some()) {
+            queue.push_replayed(delivery);
+        }
+    }
+
+    /// The log has been read, up to this position: what comes now is new.
+    pub fn begin(&self, position: u64) {
+        self.0.letters.begin(position);
+        for (name, queue) in &self.0.queues {
+            let gone = queue.begin(position);
+            if gone > 0 {
+                tracing::error!(output = %name, events = gone, "the end of the spool cannot be read");
+                self.0.letters.keep(vec![runner::gone(name, &format!("end-{position}"), gone)]);
+            }
+        }
+    }
+
+    /// The log position up to which every output with a spool has on disk what was forwarded, or knows what became of it;
+    /// `u64::MAX` when that is so for everything that was handed over. Recovery may begin behind it, and not later.
+    pub fn settled(&self) -> u64 {
+        self.0.queues.values().map(|queue| queue.settled()).min().unwrap_or(u64::MAX)
+    }
+
+    /// Waits until everything that was forwarded so far is in the spools and survives a power cut. Blocks the thread.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.keeper.as_ref().map_or(Ok(()), Keeper::sync)
+    }
+
+    /// The dead letters.
+    pub fn letters(&self) -> &Arc<DeadLetters> {
+        &self.0.letters
+    }
+
+    /// Puts an event that was given up on back into line, and waits until the spool has it; `false` when there is no such
+    /// output, or no room. It may arrive after others that came later.
+    pub async fn send_again(&self, output: &str, delivery: Delivery) -> bool {
+        let Some(queue) = self.0.queues.get(output) else { return false };
+        let Some(number) = queue.push_loose(delivery) else { return false };
+        let this = self.clone();
+        let safe = tokio::task::spawn_blocking(move || this.sync()).await;
+        matches!(safe, Ok(Ok(()))) && queue.has_saved(number)
+    }
+
     /// What goes to `live` from now on. Whoever reads too slowly is told how many events were missed.
     pub fn live(&self) -> broadcast::Receiver<Arc<Delivery>> {
         self.0.live.subscribe()
@@ -231,7 +324,7 @@ impl Outputs {
     }
 
     /// Lets nothing more in and waits until all is sent, but not longer than this. What then still waits stays counted as
-    /// queued. Returns whether everything was sent.
+    /// queued, and stays in the spools. Returns whether everything was sent.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         for follower in std::mem::take(&mut *lock(&self.0.followers)) {
             follower.abort();
@@ -247,7 +340,25 @@ impl Outputs {
         };
         let drained = tokio::time::timeout(deadline, all).await.is_ok();
         senders.iter().for_each(JoinHandle::abort);
+        let this = self.0.clone();
+        let kept = tokio::task::spawn_blocking(move || this.keeper.as_ref().map(Keeper::stop)).await;
+        if kept.is_err() {
+            tracing::error!("the spools were not closed in order");
+        }
         drained
+    }
+}
+
+/// Says which spools belong to no output any more: what waits there waits until there is one of that name.
+fn tell_of_strangers(folder: &Path, configured: &[config::Output]) {
+    let paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    for path in paths {
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".spool"));
+        if name.is_some_and(|name| configured.iter().all(|output| output.name != name)) {
+            tracing::warn!(spool = %path.display(), "no output has this spool: remove it, or bring the output back");
+        }
     }
 }
 
@@ -281,7 +392,7 @@ async fn follow(ingest: Ingest, matcher: Matcher, output: Arc<str>, queue: Arc<Q
                         let mut one = BatchBuilder::new();
                         one.copy(&event, FieldSet::ALL, |_| {});
                         n = n.wrapping_add(1);
-                        queue.push(Delivery {
+                        queue.push_loose(Delivery {
                             rule: rule.clone(),
                             declared: output.clone(),
                             position: batch.header.position,

@@ -279,20 +279,23 @@ impl Sequencer {
         }
     }
 
-    /// Says so when everything that follows from the position of a checkpoint is in the log.
+    /// Says so when everything that follows from the position of a checkpoint is in the log, and with the outputs.
     fn settle(&mut self) {
-        let pending = self.emitted.front().map(|(origin, _)| *origin);
+        let emitted = self.emitted.front().map(|(origin, _)| *origin);
+        let withheld = self.withheld.front().map(|merged| merged.position);
+        let pending = emitted.into_iter().chain(withheld).min();
         if let Some(checkpoints) = &mut self.checkpoints
             && let Some((_, commit)) =
-                checkpoints.waiting.take_if(|(position, _)| pending.is_none_or(|origin| origin > *position))
+                checkpoints.waiting.take_if(|(position, _)| pending.is_none_or(|at| at > *position))
         {
             // The checkpointer may have gone.
             let _ = commit.send(());
         }
     }
 
-    /// Reads the log from its beginning through the shards: index and rules are then as they were. What rules forwarded
-    /// in that time is not sent again; what they emitted is in the log, but for the very last, which is appended now.
+    /// Begins with a checkpoint, and reads the log from there through the shards: index and rules are then as they were.
+    /// What rules forwarded in that time goes to the outputs as a replay; what they emitted is in the log, but for the very
+    /// last, which is appended now.
     pub fn recover(
         &mut self,
         loaded: Option<Loaded>,
@@ -676,6 +679,7 @@ impl Sequencer {
     /// All shards are done with a position. Shards take positions in order, so we hear of them in order too.
     fn passed(&mut self, position: u64, steps: &[Step], done: Option<oneshot::Sender<Result<u64, Refused>>>) {
         steps.iter().for_each(|step| self.catalogue.troubled(&step.troubled));
+        self.catalogue.bury(position, steps, self.outputs.letters());
         let mut merged = merge(steps);
         self.catalogue.compared(&merged.compared);
         // A replay emits again what the log may hold already, further on.
@@ -685,7 +689,7 @@ impl Sequencer {
         if self.log.as_ref().is_some_and(Log::syncs) && !self.replaying {
             self.withheld.push_back(merged);
             self.tend();
-        } else if !self.replaying {
+        } else {
             self.deliver(merged);
         }
         if let Some(done) = done {
@@ -715,7 +719,8 @@ impl Sequencer {
         }
     }
 
-    /// Hands forwarded events to the outputs, and lines of rules to whoever reads them.
+    /// Hands forwarded events to the outputs, and lines of rules to whoever reads them. What a replay forwards again goes to
+    /// the outputs as such: they know what they have seen.
     fn deliver(&self, merged: Merged) {
         for forwarded in merged.forwarded {
             let delivery = Delivery {
@@ -725,13 +730,17 @@ impl Sequencer {
                 n: forwarded.n,
                 batch: forwarded.batch,
             };
+            if self.replaying {
+                self.outputs.replay(&forwarded.output, delivery);
+                continue;
+            }
             let rule = delivery.rule.clone();
             if !self.outputs.forward(&forwarded.output, delivery) {
                 self.telemetry.rule(&rule).cut.add("unknown_output", 1);
             }
         }
-        for line in merged.logged {
-            self.catalogue.line(&line);
+        for line in merged.logged.iter().filter(|_| !self.replaying) {
+            self.catalogue.line(line);
         }
     }
 }

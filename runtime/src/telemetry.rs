@@ -117,7 +117,7 @@ pub struct OutputStats {
     pub delivered: Counter,
     /// What was dropped because the queue was full.
     pub dropped: Counter,
-    /// What was given up on: the other side refused it for good.
+    /// What was given up on: it is in the dead letters.
     pub failed: Counter,
     /// Attempts that will be repeated.
     pub retries: Counter,
@@ -129,6 +129,14 @@ pub struct OutputStats {
     pub queued_bytes: Gauge,
     /// How many may wait.
     pub capacity_bytes: Gauge,
+    /// Bytes of its spool's files.
+    pub spool_bytes: Gauge,
+    /// Times that the spool could not be written or read.
+    pub spool_errors: Counter,
+    /// What a replay of the log forwarded again and the spool knew already.
+    pub skipped: Counter,
+    /// Whether it is left alone after failures: 0 no, 1 one attempt is under way, 2 yes.
+    pub breaker: Gauge,
     /// Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.
     pub healthy: Gauge,
     /// Why the last failed attempt failed.
@@ -216,6 +224,23 @@ pub struct ShardStats {
     pub memory: Gauge,
     /// How often rules misbehaved in it.
     pub faults: Counter,
+}
+
+/// The dead letters. `written = kept + removed + evicted`.
+#[derive(Debug, Default)]
+pub struct LetterStats {
+    /// Letters written, and found at start.
+    pub written: Counter,
+    /// Letters that there are.
+    pub kept: Gauge,
+    /// Letters that somebody removed or sent again, or that were written anew.
+    pub removed: Counter,
+    /// Letters that had to go for want of room, or because of their age.
+    pub evicted: Counter,
+    /// Bytes of their files.
+    pub bytes: Gauge,
+    /// Times that they could not be written or read.
+    pub errors: Counter,
 }
 
 /// The log.
@@ -320,6 +345,8 @@ pub struct Telemetry {
     pub log: LogStats,
     /// Checkpoints.
     pub checkpoints: Arc<CheckpointStats>,
+    /// The dead letters.
+    pub letters: Arc<LetterStats>,
     /// Events that entered the log, emitted ones included.
     pub events: Counter,
     /// The last position that was handed to the shards.

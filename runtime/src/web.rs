@@ -10,6 +10,7 @@ mod answer;
 mod assets;
 mod body;
 pub mod control;
+mod dead_letters;
 mod events;
 mod guard;
 mod health;
@@ -29,6 +30,7 @@ mod stream;
 mod tap;
 
 use crate::clock;
+use crate::dead_letters::DeadLetters;
 use crate::ingest::Ingest;
 use crate::output::Delivery;
 use crate::telemetry::{InputStats, Level, Telemetry};
@@ -39,8 +41,9 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use futures_util::future::BoxFuture;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
@@ -51,6 +54,9 @@ pub type Ready = Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
 
 /// Makes one more receiver of what rules forward to the live output.
 pub type Live = Arc<dyn Fn() -> broadcast::Receiver<Arc<Delivery>> + Send + Sync>;
+
+/// Puts an event back into the line of an output; tells whether it is there.
+pub type Resend = Arc<dyn Fn(String, Delivery) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// What the two ports need to know and to reach.
 #[derive(Clone)]
@@ -63,6 +69,10 @@ pub struct Web {
     pub telemetry: Arc<Telemetry>,
     /// Events that rules forward to the live output; pages listen to it.
     pub live: Live,
+    /// The dead letters.
+    pub letters: Arc<DeadLetters>,
+    /// Puts a dead letter back into an output's line.
+    pub resend: Resend,
     /// Whether the node does its work.
     pub ready: Ready,
     /// Our version.
@@ -122,6 +132,10 @@ struct Shared {
     control: Arc<dyn Control>,
     telemetry: Arc<Telemetry>,
     live: Live,
+    letters: Arc<DeadLetters>,
+    resend: Resend,
+    /// Dead letters that are sent in again come in here: an input from the first of them on.
+    revived: OnceLock<Arc<InputStats>>,
     ready: Ready,
     version: String,
     limits: Limits,
@@ -162,6 +176,9 @@ impl Web {
             control: self.control,
             telemetry: self.telemetry,
             live: self.live,
+            revived: OnceLock::new(),
+            letters: self.letters,
+            resend: self.resend,
             ready: self.ready,
             version: self.version,
             limits: self.limits,
@@ -208,6 +225,9 @@ fn api(app: App) -> Router {
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/rules/{name}/resume", post(rules::resume))
         .route("/api/v1/modules/inspect", post(rules::inspect))
+        .route("/api/v1/dead-letters", get(dead_letters::all))
+        .route("/api/v1/dead-letters/{id}", get(dead_letters::one).delete(dead_letters::delete))
+        .route("/api/v1/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))

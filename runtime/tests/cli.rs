@@ -1,5 +1,7 @@
 //! The program as its users have it: the real binary, its exit codes, what it prints, and a node at the other end.
 
+#[path = "cli/outputs.rs"]
+mod outputs;
 #[path = "cli/page.rs"]
 mod page;
 #[path = "cli/rules.rs"]
@@ -19,6 +21,7 @@ const VERBS: [&str; 13] = [
     "test",
     "deploy",
     "rules",
+    "dead-letters",
     "query",
     "tap",
     "send",

@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tidegate::config::{self, Common, InputKind, OnFull, Output, OutputKind, Secret};
+use tidegate::dead_letters::{DeadLetters, Keep};
 use tidegate::ingest::{Refused, Update};
-use tidegate::output::{Console, Delivery, Outputs, Queue, Sink};
+use tidegate::output::{Console, Delivery, Outputs, Queue, Sink, Taken};
 use tidegate::telemetry::{OutputStats, Telemetry};
 use tidegate_event::{Batch, BatchBuilder, Metric, NewEvent, Timestamp};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -524,6 +526,108 @@ async fn shutting_down_sends_what_waits_and_waits_for_nobody_longer_than_told() 
     assert_output_balances(&running.stats());
 }
 
+/// A node's outputs with spools in this folder, as after a start: the log brings again what it has forwarded so far.
+fn restarted(folder: &Path, kind: OutputKind, common: Common, replayed: std::ops::Range<u32>) -> Running {
+    let telemetry = Telemetry::default();
+    let output = Output { name: "out".into(), common, kind };
+    let letters = Arc::new(DeadLetters::memory(Keep::default(), telemetry.letters.clone()));
+    let outputs = Outputs::open(&[output], &telemetry, Some(folder), letters).expect("it starts");
+    replayed.for_each(|n| outputs.replay("out", delivery(n)));
+    outputs.begin(7);
+    Running { telemetry, outputs }
+}
+
+#[tokio::test]
+async fn what_a_dead_receiver_leaves_waiting_is_sent_after_a_restart_and_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listener, address) = listen().await;
+    drop(listener);
+    let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..0);
+    running.send(0..10);
+    assert!(!running.outputs.shutdown(Duration::from_millis(300)).await);
+    assert_eq!(running.outputs.settled(), u64::MAX, "all of it is in the spool");
+
+    let posted = http(TcpListener::bind(address).await.unwrap(), |_| Some(FINE)).await;
+    let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..12);
+    running.settled().await;
+    let all: Vec<_> = posted.lock().unwrap().iter().flat_map(Posted::services).collect();
+    assert_eq!(
+        all,
+        (0..12).map(|n| format!("s{n}")).collect::<Vec<_>>(),
+        "with what the crash kept from the spool"
+    );
+    let stats = running.stats();
+    assert_eq!((stats.taken.get(), stats.delivered.get(), stats.skipped.get()), (12, 12, 10));
+    assert!(running.outputs.shutdown(PATIENCE).await);
+
+    let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..12);
+    running.send(12..13);
+    running.settled().await;
+    let stats = running.stats();
+    assert_eq!(
+        (stats.taken.get(), stats.delivered.get(), stats.skipped.get()),
+        (13, 13, 12),
+        "the books go on"
+    );
+    let last = posted.lock().unwrap().iter().flat_map(Posted::services).collect::<Vec<_>>();
+    assert_eq!((last.len(), last.last().map(String::as_str)), (13, Some("s12")));
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_refuses_and_breaks_off_gets_everything_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listener, address) = listen().await;
+    let calls = Mutex::new(0);
+    let posted = http(listener, move |_| {
+        let mut calls = calls.lock().unwrap();
+        *calls += 1;
+        match *calls % 4 {
+            1 => None,
+            2 => Some("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
+            // It has what was sent, and never gets to say so.
+            3 => Some("HTTP/1.1 20"),
+            _ => Some(FINE),
+        }
+    })
+    .await;
+    let common = Common { batch: 10, ..Common::default() };
+    let kind = || webhook(address, Duration::from_millis(300));
+    let mut repeated = 0;
+    // Three lives: what was sent in one is not sent in the next.
+    for life in 0..3 {
+        let running = restarted(folder.path(), kind(), common.clone(), 0..life * 10);
+        running.send(life * 10..(life + 1) * 10);
+        running.settled().await;
+        let stats = running.stats();
+        assert_eq!((stats.failed.get(), stats.dropped.get(), stats.breaker.get()), (0, 0, 0));
+        repeated += stats.retries.get();
+        assert!(running.outputs.shutdown(PATIENCE).await);
+    }
+    let posted = posted.lock().unwrap();
+    let firsts: Vec<_> = posted.iter().flat_map(Posted::services).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    let order: Vec<_> = firsts.iter().filter(|service| seen.insert((*service).clone())).collect();
+    assert_eq!(order, (0..30).map(|n| format!("s{n}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert!(repeated >= 3, "{repeated}");
+    assert!(posted.len() as u64 >= repeated + 3, "every failure was an attempt of its own");
+}
+
+#[tokio::test]
+async fn sync_waits_until_what_was_forwarded_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listener, address) = listen().await;
+    let _posted = http(listener, |_| None).await;
+    let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..0);
+    running.send(0..50);
+    let outputs = running.outputs.clone();
+    tokio::task::spawn_blocking(move || outputs.sync()).await.unwrap().unwrap();
+    assert_eq!(running.outputs.settled(), u64::MAX);
+    // Nobody is asked to stop in order: the process is gone.
+    drop(running);
+    let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..50);
+    assert_eq!((running.stats().queued.get(), running.stats().skipped.get()), (50, 50));
+}
+
 /// Standard output's stand-in.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -557,12 +661,20 @@ async fn the_console_shows_a_line_per_event_that_cannot_steer_the_terminal() {
     let mut builder = BatchBuilder::new();
     builder.push(&NewEvent { time: Some(Timestamp(0)), ..NewEvent::default() });
     let second = Delivery { batch: builder.finish(), ..delivery(0) };
-    console.send(&[first, second]).await.unwrap();
+    console.send(&[Arc::new(first), Arc::new(second)]).await.unwrap();
     expect_test::expect![[r#"
         2023-11-14T22:13:20.123Z  slow_api  web1  api\u{1b}[2J  critical  412.5  slow\nas\u{202e}ever
         1970-01-01T00:00:00.000Z  slow_api  -  -  -
     "#]]
     .assert_eq(&String::from_utf8(screen.0.lock().unwrap().clone()).unwrap());
+}
+
+/// The events of a batch of which none is lost.
+fn events(taken: Taken) -> Vec<Arc<Delivery>> {
+    match taken {
+        Taken::Events(events) => events,
+        lost @ Taken::Lost { .. } => panic!("{lost:?}"),
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -619,12 +731,13 @@ proptest! {
                     pushed += 1;
                 }
                 Step::Take(most) => {
-                    if model.is_empty() && !closed {
+                    // A batch is taken when the one before is settled.
+                    if in_hand > 0 || (model.is_empty() && !closed) {
                         continue;
                     }
                     let taken = runtime.block_on(under_test.take(most));
                     let expected: Vec<_> = model.drain(..most.min(model.len())).collect();
-                    let found = taken.as_ref().map(|taken| taken.iter().map(|d| d.n).collect::<Vec<_>>());
+                    let found = taken.map(|taken| events(taken).iter().map(|d| d.n).collect::<Vec<_>>());
                     prop_assert_eq!(found, Some(expected.clone()).filter(|e| !e.is_empty()));
                     in_hand += expected.len();
                 }
@@ -667,7 +780,7 @@ fn many_threads_may_push_while_one_takes_and_the_books_still_balance() {
     };
     runtime.block_on(async {
         while let Some(taken) = queue.take(7).await {
-            queue.delivered(taken.len());
+            queue.delivered(events(taken).len());
         }
     });
     closer.join().unwrap();

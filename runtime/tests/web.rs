@@ -2,6 +2,8 @@
 
 #[path = "web/api.rs"]
 mod api;
+#[path = "web/dead_letters.rs"]
+mod dead_letters;
 #[path = "web/docs.rs"]
 mod docs;
 #[path = "web/fake.rs"]

@@ -6,6 +6,7 @@ use super::resolved::{
     OnFull, Output, OutputKind, Riemann, WebSocket,
 };
 use super::section::Section;
+use crate::dead_letters::Keep;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(super) fn resolve(root: &mut Section<'_>) -> Config {
         http: http(root.section("http"), logs),
         websocket: websocket(root.section("websocket"), logs),
         instrumentation: instrumentation(root.section("instrumentation")),
+        dead_letters: dead_letters(root.section("dead_letters")),
         inputs: root.named("inputs").into_iter().filter_map(|named| input(named, logs)).collect(),
         outputs: root.named("outputs").into_iter().filter_map(output).collect(),
         warnings: Vec::new(),
@@ -122,6 +124,15 @@ fn instrumentation(mut at: Section<'_>) -> Instrumentation {
     };
     at.finish();
     instrumentation
+}
+
+fn dead_letters(mut at: Section<'_>) -> Keep {
+    let keep = Keep {
+        bytes: at.size("keep_bytes", ("128KiB", "4GiB"), "16MiB"),
+        age: at.time("keep_for", ("1m", "36500d"), "30d"),
+    };
+    at.finish();
+    keep
 }
 
 #[derive(Clone, Copy)]
@@ -237,7 +248,8 @@ fn patience(at: &mut Section<'_>) -> Duration {
 fn common(at: &mut Section<'_>) -> Common {
     Common {
         queue: at.size("queue", ("1KiB", "64GiB"), "16MiB") as usize,
-        queue_events: at.count("queue_events", 1..=100_000_000, 100_000) as usize,
+        spool: at.size("spool", ("64KiB", "1TiB"), "256MiB"),
+        queue_events: at.count("queue_events", 1..=100_000_000, 1_000_000) as usize,
         on_full: at.word(
             "on_full",
             &[("drop_oldest", OnFull::DropOldest), ("drop_newest", OnFull::DropNewest)],

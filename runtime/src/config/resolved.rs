@@ -2,6 +2,7 @@
 
 use super::problem::{Problem, Source};
 use super::section::Secret;
+use crate::dead_letters::Keep;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Config {
     pub websocket: WebSocket,
     /// The node's events about itself.
     pub instrumentation: Instrumentation,
+    /// The dead letters.
+    pub dead_letters: Keep,
     /// By name.
     pub inputs: Vec<Input>,
     /// By name, without `live`.
@@ -220,8 +223,10 @@ pub enum OnFull {
 /// What all outputs have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Common {
-    /// Bytes that may wait.
+    /// Bytes that may be in memory; without a data directory these are all that may wait.
     pub queue: usize,
+    /// Bytes that may wait on disk.
+    pub spool: u64,
     /// Events that may wait.
     pub queue_events: usize,
     /// What happens at these bounds.
@@ -238,7 +243,8 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             queue: 16 << 20,
-            queue_events: 100_000,
+            spool: 256 << 20,
+            queue_events: 1_000_000,
             on_full: OnFull::DropOldest,
             batch: 500,
             give_up_after: Duration::from_secs(3600),

@@ -3,6 +3,7 @@
 use super::{Delivery, SendError, Sink, Which};
 use std::fmt::Write as _;
 use std::io::{self, Stdout, Write};
+use std::sync::Arc;
 
 /// Writes a line per event. Whoever reads them may be slow, so they are written off the async threads.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ impl<W: Write + Send + 'static> Console<W> {
 }
 
 impl<W: Write + Send + 'static> Sink for Console<W> {
-    async fn send(&mut self, batch: &[Delivery]) -> Result<(), SendError> {
-        let lines: String = batch.iter().map(line).collect();
+    async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
+        let lines: String = batch.iter().map(|delivery| line(delivery)).collect();
         let Some(mut to) = self.to.take() else {
             return Err(SendError::refused(Which::All, "standard output was lost in a panic"));
         };

@@ -23,7 +23,7 @@ impl File {
 }
 
 impl Sink for File {
-    async fn send(&mut self, batch: &[Delivery]) -> Result<(), SendError> {
+    async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
         let mut lines = Vec::new();
         for delivery in batch {
             json::write(&mut lines, delivery);

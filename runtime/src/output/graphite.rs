@@ -5,6 +5,7 @@
 
 use super::connection::reuse;
 use super::{Delivery, SendError, Sink, Verdict, Which};
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::codec;
 use tokio::io::AsyncWriteExt;
@@ -38,7 +39,7 @@ impl Graphite {
 }
 
 impl Sink for Graphite {
-    async fn send(&mut self, batch: &[Delivery]) -> Result<(), SendError> {
+    async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
         let mut lines = Vec::new();
         let mut line =
             |delivery: &Delivery| codec::graphite::encode_line(&mut lines, &self.prefix, &delivery.event());

@@ -5,6 +5,7 @@
 
 use super::connection::reuse;
 use super::{Delivery, SendError, Sink, Which};
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::codec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,9 +54,9 @@ impl Riemann {
 }
 
 impl Sink for Riemann {
-    async fn send(&mut self, batch: &[Delivery]) -> Result<(), SendError> {
+    async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
         let mut frame = vec![0; 4];
-        codec::riemann::encode_message(&mut frame, batch.iter().map(Delivery::event));
+        codec::riemann::encode_message(&mut frame, batch.iter().map(|delivery| delivery.event()));
         let length = (frame.len() - 4) as u32;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         let patience = self.patience;

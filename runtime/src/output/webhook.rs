@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::Secret;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long connecting may take.
@@ -52,7 +53,7 @@ impl Webhook {
 }
 
 impl Sink for Webhook {
-    async fn send(&mut self, batch: &[Delivery]) -> Result<(), SendError> {
+    async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
         let [first, .., last] = batch else {
             let Some(only) = batch.first() else { return Ok(()) };
             return self.post(only.id(), batch).await;
@@ -62,7 +63,7 @@ impl Sink for Webhook {
 }
 
 impl Webhook {
-    async fn post(&self, key: String, batch: &[Delivery]) -> Result<(), SendError> {
+    async fn post(&self, key: String, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
         let mut body = b"{\"events\":[".to_vec();
         for (i, delivery) in batch.iter().enumerate() {
             if i > 0 {

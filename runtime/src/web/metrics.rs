@@ -111,7 +111,7 @@ impl Page {
         fn labels(output: &OutputStats) -> Labels<'_> {
             vec![("output", Cow::from(&output.name)), ("kind", output.kind.into())]
         }
-        let counters: [Family<OutputStats, Counter>; 5] = [
+        let counters: [Family<OutputStats, Counter>; 7] = [
             ("tidegate_output_events_taken", "Events that rules handed over.", |output| &output.taken),
             ("tidegate_output_events_delivered", "Events that the other side has.", |output| {
                 &output.delivered
@@ -119,21 +119,37 @@ impl Page {
             ("tidegate_output_events_dropped", "Events dropped because the queue was full.", |output| {
                 &output.dropped
             }),
-            ("tidegate_output_events_failed", "Events that the other side refused for good.", |output| {
+            ("tidegate_output_events_failed", "Events that were given up on: dead letters.", |output| {
                 &output.failed
             }),
+            (
+                "tidegate_output_events_skipped",
+                "Events that a replay of the log brought again and the spool knew.",
+                |output| &output.skipped,
+            ),
+            (
+                "tidegate_output_spool_errors",
+                "Times that the spool could not be written or read.",
+                |output| &output.spool_errors,
+            ),
             ("tidegate_output_retries", "Attempts that are repeated.", |output| &output.retries),
         ];
         for (name, help, of) in counters {
             self.counters(name, help, outputs.values().map(|output| (labels(output), of(output).get())));
         }
-        let gauges: [Family<OutputStats, Gauge>; 5] = [
+        let gauges: [Family<OutputStats, Gauge>; 7] = [
             ("tidegate_output_queued", "Events that wait or are being sent.", |output| &output.queued),
             ("tidegate_output_queue_capacity", "Events that may wait; 0 where none ever does.", |output| {
                 &output.capacity
             }),
             ("tidegate_output_queue_bytes", "Bytes that wait.", |output| &output.queued_bytes),
             ("tidegate_output_queue_capacity_bytes", "Bytes that may wait.", |output| &output.capacity_bytes),
+            ("tidegate_output_spool_bytes", "Bytes of the files of the spool.", |output| &output.spool_bytes),
+            (
+                "tidegate_output_breaker",
+                "Whether it is left alone after failures: 0 no, 1 one attempt is under way, 2 yes.",
+                |output| &output.breaker,
+            ),
             (
                 "tidegate_output_healthy",
                 "Whether the last attempt succeeded: 1 yes, 0 no, -1 none so far.",
@@ -254,9 +270,25 @@ impl Page {
     }
 
     fn node(&mut self, telemetry: &Telemetry) {
-        let log = &telemetry.log;
+        let (log, letters) = (&telemetry.log, &telemetry.letters);
         let none = Labels::new;
         for (name, help, counter) in [
+            ("tidegate_dead_letters_written", "Dead letters written, and found at start.", &letters.written),
+            (
+                "tidegate_dead_letters_removed",
+                "Dead letters removed, sent again, or replaced.",
+                &letters.removed,
+            ),
+            (
+                "tidegate_dead_letters_evicted",
+                "Dead letters that had to go for want of room, or for their age.",
+                &letters.evicted,
+            ),
+            (
+                "tidegate_dead_letters_errors",
+                "Times that they could not be written or read.",
+                &letters.errors,
+            ),
             ("tidegate_events", "Events that entered the log, emitted ones included.", &telemetry.events),
             ("tidegate_log_records", "Records appended.", &log.records),
             ("tidegate_log_bytes", "Bytes appended.", &log.bytes),
@@ -303,6 +335,8 @@ impl Page {
                 &telemetry.checkpoints.longest,
             ),
             ("tidegate_log_unsynced_bytes", "Bytes that wait to be synced.", &log.unsynced),
+            ("tidegate_dead_letters", "Dead letters there are.", &letters.kept),
+            ("tidegate_dead_letters_bytes", "Bytes of their files.", &letters.bytes),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);

@@ -2,6 +2,7 @@
 //! written down once, for however many pages look at them.
 
 use crate::clock;
+use crate::output::Breaker;
 use crate::telemetry::{InputStats, OutputStats, Process, ShardStats, Telemetry};
 use crate::web::answer;
 use crate::web::ranking::{self, Order, Wanted};
@@ -117,6 +118,8 @@ struct Output {
     delivered: u64,
     dropped: u64,
     failed: u64,
+    breaker: &'static str,
+    spool_bytes: u64,
     last_error: Option<String>,
 }
 
@@ -288,6 +291,8 @@ fn output(rates: &Rates, name: String, stats: &OutputStats) -> Output {
         delivered: stats.delivered.get(),
         dropped: stats.dropped.get(),
         failed: stats.failed.get(),
+        breaker: Breaker::name(stats.breaker.get()),
+        spool_bytes: natural(stats.spool_bytes.get()),
         last_error: stats.last_error.lock().map_or(None, |error| error.clone()),
     }
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidegate::dead_letters::{DeadLetters, Keep, Letter, Sender};
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
 use tidegate::telemetry::{Level, Telemetry};
@@ -36,6 +37,10 @@ pub struct Node {
     pub wishes: Arc<Mutex<Vec<Deployment>>>,
     /// How many rules there are beside `slow`.
     pub more: Arc<AtomicUsize>,
+    /// The dead letters.
+    pub letters: Arc<DeadLetters>,
+    /// Those that were put back into the line of the output `hook`.
+    pub resent: Arc<Mutex<Vec<Delivery>>>,
     /// The way of forwarded events to pages.
     pub live: broadcast::Sender<Arc<Delivery>>,
     /// Whether the node says that it is ready.
@@ -107,6 +112,37 @@ pub fn one(host: &str, service: &str, metric: i64) -> Batch {
     }])
 }
 
+/// What a rule choked on, and what an output refused.
+fn dead_letters() -> Vec<Letter> {
+    let event = batch(&[NewEvent {
+        host: Some("web3"),
+        service: Some("http"),
+        metric: Some(0.into()),
+        ..NewEvent::default()
+    }]);
+    let rule = Sender::Rule {
+        rule: "slow".into(),
+        generation: 2,
+        module: "b3:6f1c".into(),
+        kind: "trap".into(),
+        during: "in on_event".into(),
+    };
+    let output =
+        Sender::Output { output: "hook".into(), rule: "slow".into(), declared: "board".into(), n: 0 };
+    let letter = |id: &str, from, message: &str, position| Letter {
+        id: id.into(),
+        from,
+        message: message.into(),
+        position,
+        at: AT,
+        event: Some(event.clone()),
+    };
+    vec![
+        letter("40:slow:9c0ffee5", rule, "panicked at src/lib.rs:17:5: division by zero", 40),
+        letter("41:slow:0@hook", output, "answered 400 Bad Request", 41),
+    ]
+}
+
 fn wanted(batch: &Batch, matcher: &Matcher) -> Batch {
     let mut builder = BatchBuilder::new();
     for event in batch.events().filter(|event| matcher.matches(event)) {
@@ -142,6 +178,9 @@ impl Node {
         let (live, ready) = (broadcast::Sender::new(256), Arc::new(AtomicBool::new(true)));
         let wishes = Arc::new(Mutex::new(Vec::new()));
         let more = Arc::new(AtomicUsize::new(0));
+        let letters = Arc::new(DeadLetters::memory(Keep::default(), telemetry.letters.clone()));
+        letters.keep(dead_letters());
+        let resent = Arc::new(Mutex::new(Vec::new()));
         let mut web = Web {
             ingest: Ingest::new(desk, ROOM, 0, 1),
             control: Arc::new(FakeControl { wishes: wishes.clone(), more: more.clone() }),
@@ -149,6 +188,17 @@ impl Node {
             live: {
                 let live = live.clone();
                 Arc::new(move || live.subscribe())
+            },
+            letters: letters.clone(),
+            resend: {
+                let resent = resent.clone();
+                Arc::new(move |output: String, delivery| {
+                    let takes = output == "hook";
+                    if takes {
+                        resent.lock().unwrap().push(delivery);
+                    }
+                    async move { takes }.boxed()
+                })
             },
             ready: {
                 let ready = ready.clone();
@@ -170,7 +220,23 @@ impl Node {
         let ended = tokio::spawn(web.serve(Some(http), Some(riemann), stop.clone()));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let (http, riemann) = addresses;
-        Self { http, riemann, telemetry, wishes, more, live, ready, broken, hold, stop, ended, state, client }
+        Self {
+            http,
+            riemann,
+            telemetry,
+            wishes,
+            more,
+            letters,
+            resent,
+            live,
+            ready,
+            broken,
+            hold,
+            stop,
+            ended,
+            state,
+            client,
+        }
     }
 
     /// A request to the HTTP port.
@@ -205,6 +271,11 @@ impl Node {
     pub fn appended_times(&self) -> Vec<Timestamp> {
         let state = self.state.lock().unwrap();
         state.appended.iter().flat_map(Batch::events).map(|event| event.time()).collect()
+    }
+
+    /// The batch that was appended first.
+    pub fn appended_event(&self) -> Batch {
+        self.state.lock().unwrap().appended[0].clone()
     }
 
     /// Tells all subscribers what has happened.

@@ -27,7 +27,8 @@ const HOUSES: &[House] = &[
     House {
         folder: "runtime/src",
         floors: &[
-            &["chaos", "clock", "telemetry"],
+            &["chaos", "clock", "telemetry", "framed"],
+            &["dead_letters"],
             &["config", "data"],
             &["ingest"],
             &["input", "output", "log", "modules"],

@@ -20,7 +20,8 @@ pub fn value(config: &Config) -> Result<Json, Failure> {
 }
 
 fn table(config: &Config) -> Table {
-    let Config { data, log, engine, http, websocket, instrumentation, inputs, outputs, .. } = config;
+    let Config { data, log, engine, http, websocket, instrumentation, dead_letters, inputs, outputs, .. } =
+        config;
     let mut root = section([("data", data.display().to_string().into())]);
     root.insert(
         "log".into(),
@@ -65,6 +66,10 @@ fn table(config: &Config) -> Table {
         "instrumentation".into(),
         section([("enabled", instrumentation.enabled.into()), ("interval", time(instrumentation.interval))])
             .into(),
+    );
+    root.insert(
+        "dead_letters".into(),
+        section([("keep_bytes", size(dead_letters.bytes)), ("keep_for", time(dead_letters.age))]).into(),
     );
     let named = inputs.iter().map(|one| (one.name.clone(), input(&one.kind).into()));
     root.insert("inputs".into(), Value::Table(named.collect()));
@@ -118,6 +123,7 @@ fn output(output: &Output) -> Table {
     };
     let mut table = section([
         ("queue", size(common.queue as u64)),
+        ("spool", size(common.spool)),
         ("queue_events", number(common.queue_events)),
         ("on_full", on_full.into()),
         ("batch", number(common.batch)),
