@@ -126,6 +126,16 @@ impl Catalogue {
         self.rules.iter().map(|entry| see(entry.value())).collect()
     }
 
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// A rule.
     pub fn get(&self, name: &str) -> Option<Entry> {
         self.rules.get(name).map(|entry| entry.value().clone())
@@ -202,11 +212,11 @@ impl Catalogue {
                 let tried = self.rules.get_mut(name).and_then(|mut entry| entry.trial.take());
                 if let Some(tried) = tried {
                     self.telemetry.remove_rule(&tried.name());
-                    let Trial { deployed, at, spec, .. } = tried.trial;
+                    let Trial { deployed, spec, .. } = tried.trial;
                     self.deploy(&spec, position, now);
-                    // In force since now, but it has been running for longer.
+                    // In force since now, but what its shards know of it is as of when it began.
                     if let Some(mut entry) = self.rules.get_mut(name) {
-                        (entry.deployed, entry.at) = (deployed, Timestamp(at));
+                        entry.deployed = deployed;
                     }
                 }
             }

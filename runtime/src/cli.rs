@@ -15,8 +15,10 @@ mod failure;
 mod home;
 mod log;
 mod logging;
+mod modules;
 mod new;
 mod query;
+mod rollback;
 mod rules;
 mod run;
 mod screen;
@@ -60,8 +62,12 @@ enum Verb {
     Test(test::Args),
     /// Deploy a module on a running node.
     Deploy(deploy::Args),
-    /// List, show, pause, resume or remove rules.
+    /// Put an earlier deployment of a rule back.
+    Rollback(rollback::Args),
+    /// List, show, pause, resume or remove rules; end trials.
     Rules(rules::Args),
+    /// List the modules that a node keeps, or let go of those that nothing uses.
+    Modules(modules::Args),
     /// List, show, send again or remove events that rules choked on or outputs gave up.
     DeadLetters(dead_letters::Args),
     /// Ask the index, once.
@@ -113,7 +119,9 @@ impl Verb {
             Self::Build(args) => build::go(&args, screen),
             Self::Test(args) => test::go(&args, screen),
             Self::Deploy(args) => wait(deploy::go(args, screen)),
+            Self::Rollback(args) => wait(rollback::go(args, screen)),
             Self::Rules(args) => wait(rules::go(args, screen)),
+            Self::Modules(args) => wait(modules::go(args, screen)),
             Self::DeadLetters(args) => wait(dead_letters::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),

@@ -1,27 +1,43 @@
-//! Deploying, pausing, removing: every check happens before the one record that makes it so.
+//! Deploying, trying, going back, pausing, removing: every check happens before the one record that makes it so.
+//!
+//! What takes long (compiling, a first call) happens before a change takes its turn, so that a pause never waits for it.
+//! Changes then take turns: what one has checked, no other undoes before its record is in the log.
+
+mod status;
+mod watch;
 
 use crate::catalogue::{Catalogue, Entry};
-use crate::clock::{self, iso8601};
+use crate::clock;
 use crate::ingest::{Ingest, Refused};
 use crate::modules::Modules;
 use crate::output::Outputs;
 use crate::telemetry::Telemetry;
 use crate::web::control::{
-    Control as Wishes, ControlError, Deployed, Deployment, LastFault, RuleState, RuleStatus,
+    Collected, Control as Wishes, ControlError, Deployed, Deployment, History, How, ModuleStatus, RollBack,
+    RuleState, RuleStatus, Terms,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
-use tidegate_engine::rule::{Control, RuleSpec, Width};
-use tidegate_event::Timestamp;
+use tidegate_engine::rule::{Control, Origin, RuleSpec, Width};
+use tidegate_event::Span;
 use tidegate_wasm::{Compiled, Host, ModuleStore};
 use tokio::sync::Mutex;
 
+pub use watch::look_after;
+
 /// A compilation is given up after this long.
 const COMPILE: Duration = Duration::from_secs(10);
+/// A rule that takes over is watched for this long, and a canary is promoted after this long, unless told otherwise.
+pub const WATCH: Span = Span::minutes(10);
+/// Answers that are remembered for those who ask again with the same key.
+const ANSWERS: usize = 256;
+/// Who changes rules when it is the node itself.
+const OURSELVES: &str = "tidegate";
 
 /// Whoever changes the set of rules.
 pub struct Controller {
@@ -32,22 +48,45 @@ pub struct Controller {
     outputs: Arc<Outputs>,
     telemetry: Arc<Telemetry>,
     shards: usize,
-    /// One change at a time: the checks of one must not be undone by another.
-    turn: Mutex<()>,
+    /// Modules that nothing has used for so long are let go.
+    grace: Span,
+    marks: watch::Marks,
+    turn: Mutex<Turn>,
+}
+
+/// What only whoever has the turn may see.
+#[derive(Default)]
+struct Turn {
+    /// The latest answers to deployments by their keys.
+    answers: VecDeque<(String, Deployed)>,
+}
+
+/// What a controller reaches.
+pub struct Parts {
+    /// The way to the log.
+    pub ingest: Ingest,
+    /// Compiles and starts modules.
+    pub host: Arc<Host>,
+    /// Where modules are kept.
+    pub modules: Arc<Modules>,
+    /// What is deployed.
+    pub catalogue: Arc<Catalogue>,
+    /// What rules can send to.
+    pub outputs: Arc<Outputs>,
+    /// How rules are doing.
+    pub telemetry: Arc<Telemetry>,
+    /// How many shards there are.
+    pub shards: usize,
+    /// Modules that nothing has used for so long are let go.
+    pub grace: Span,
 }
 
 impl Controller {
     /// A controller of a node.
-    pub fn new(
-        ingest: Ingest,
-        host: Arc<Host>,
-        modules: Arc<Modules>,
-        catalogue: Arc<Catalogue>,
-        outputs: Arc<Outputs>,
-        telemetry: Arc<Telemetry>,
-        shards: usize,
-    ) -> Self {
-        Self { ingest, host, modules, catalogue, outputs, telemetry, shards, turn: Mutex::new(()) }
+    pub fn new(parts: Parts) -> Self {
+        let Parts { ingest, host, modules, catalogue, outputs, telemetry, shards, grace } = parts;
+        let (marks, turn) = Default::default();
+        Self { ingest, host, modules, catalogue, outputs, telemetry, shards, grace, marks, turn }
     }
 
     /// Compiles on a thread of its own, so that nothing else waits for it.
@@ -62,16 +101,31 @@ impl Controller {
             })
     }
 
+    fn module(&self, digest: &str) -> Result<Bytes, ControlError> {
+        self.modules.load(digest).map(Bytes::from).ok_or_else(|| {
+            ControlError::NotFound(format!("no module with digest {digest} is here: send the module itself"))
+        })
+    }
+
+    /// Starts the rule once, and calls it.
+    async fn try_out(&self, module: &Arc<Compiled>, spec: &RuleSpec) -> Result<(), ControlError> {
+        let (host, module, spec) = (self.host.clone(), module.clone(), spec.clone());
+        tokio::task::spawn_blocking(move || host.dry_run(&module, &spec))
+            .await
+            .map_err(|error| ControlError::Busy(error.to_string()))?
+            .map_err(|fault| ControlError::Invalid(format!("the rule does not start: {fault}")))
+    }
+
     async fn deploy(&self, wish: Deployment) -> Result<Deployed, ControlError> {
         let started = clock::start();
-        let _turn = self.turn.lock().await;
+        if let Some(backfill) = wish.backfill {
+            return Err(ControlError::Invalid(format!(
+                "--backfill {backfill}: a rule that is deployed cannot read the log first; run `tidegate backtest` to see what it would have done"
+            )));
+        }
         let wasm = match (&wish.wasm, &wish.digest) {
             (Some(wasm), _) => wasm.clone(),
-            (None, Some(digest)) => self.modules.load(digest).map(Bytes::from).ok_or_else(|| {
-                ControlError::NotFound(format!(
-                    "no module with digest {digest} is here: send the module itself"
-                ))
-            })?,
+            (None, Some(digest)) => self.module(digest)?,
             (None, None) => {
                 return Err(ControlError::Invalid(
                     "a module was expected: its bytes in the body, or its digest as `module`".into(),
@@ -80,11 +134,37 @@ impl Controller {
         };
         let compiled = self.compile(wasm.clone()).await?;
         let spec = self.spec(&wish, &compiled)?;
-        let (host, module, dry) = (self.host.clone(), compiled.clone(), spec.clone());
-        tokio::task::spawn_blocking(move || host.dry_run(&module, &dry))
-            .await
-            .map_err(|error| ControlError::Busy(error.to_string()))?
-            .map_err(|fault| ControlError::Invalid(format!("the rule does not start: {fault}")))?;
+        // Whoever is late learns it before the work is done, too.
+        self.expect(&spec.name, &wish.terms)?;
+        self.try_out(&compiled, &spec).await?;
+        let mut turn = self.turn.lock().await;
+        let key = wish.idempotency_key.as_ref().filter(|_| !wish.dry_run);
+        if let Some((_, answer)) = turn.answers.iter().find(|(known, _)| Some(known) == key) {
+            return Ok(answer.clone());
+        }
+        self.expect(&spec.name, &wish.terms)?;
+        let before = self.catalogue.get(&spec.name);
+        may_begin(&spec, wish.how, before.as_ref())?;
+        let deployed = self.activate(spec, &wasm, wish.how, wish.dry_run, started).await?;
+        if let Some(key) = key {
+            if turn.answers.len() == ANSWERS {
+                turn.answers.pop_front();
+            }
+            turn.answers.push_back((key.clone(), deployed.clone()));
+        }
+        Ok(deployed)
+    }
+
+    /// Writes the record. Everything has been checked, and it is our turn.
+    async fn activate(
+        &self,
+        mut spec: RuleSpec,
+        wasm: &Bytes,
+        how: How,
+        dry_run: bool,
+        started: std::time::Instant,
+    ) -> Result<Deployed, ControlError> {
+        spec.generation = self.catalogue.next_generation(&spec.name);
         let mut deployed = Deployed {
             name: spec.name.clone(),
             generation: spec.generation,
@@ -95,12 +175,18 @@ impl Controller {
             millis: 0,
             shards: self.shards,
         };
-        if !wish.dry_run {
+        if !dry_run {
             self.modules
-                .keep(&spec.module, &wasm)
+                .keep(&spec.module, wasm)
                 .map_err(|error| ControlError::Busy(format!("the module cannot be kept: {error}")))?;
-            deployed.position = self.change(Control::Deploy(Box::new(spec))).await?;
-            tracing::info!(rule = %deployed.name, generation = deployed.generation, position = deployed.position, "deployed");
+            self.mark(&spec, how);
+            let control = match how {
+                How::Replace => Control::Deploy(Box::new(spec)),
+                How::Shadow => Control::Try { spec: Box::new(spec), share: 0 },
+                How::Canary(share) => Control::Try { spec: Box::new(spec), share },
+            };
+            deployed.position = self.change(control).await?;
+            tracing::info!(rule = %deployed.name, generation = deployed.generation, position = deployed.position, ?how, "deployed");
         }
         deployed.millis = started.elapsed().as_millis() as u64;
         Ok(deployed)
@@ -119,17 +205,86 @@ impl Controller {
             None => manifest.per.clone(),
         };
         let resolved = manifest.resolve(&wish.set, &wish.to).map_err(invalid)?;
+        self.known_outputs(&resolved.outputs)?;
+        let watch = wish.watch.unwrap_or(match wish.how {
+            How::Replace | How::Canary(_) => WATCH,
+            // Whether differences are wanted, only a person can say.
+            How::Shadow => Span::ZERO,
+        });
+        let watch_ms = u64::try_from(watch.0 / 1000).unwrap_or(0);
+        let origin = Origin { by: wish.terms.by.clone(), watch_ms, ..Origin::default() };
+        let reset_state = wish.reset_state;
+        let rule = manifest.rule(&compiled.inspected.digest, resolved);
+        Ok(RuleSpec { name, query, per, reset_state, origin, ..rule })
+    }
+
+    fn known_outputs(&self, outputs: &[(String, String)]) -> Result<(), ControlError> {
         let known = self.outputs.names();
-        for (declared, output) in &resolved.outputs {
-            if !known.iter().any(|name| name == output) {
-                return Err(invalid(format!(
-                    "--to {declared}={output}: there is no output {output:?}; there are {}",
-                    known.join(", ")
-                )));
-            }
+        match outputs.iter().find(|(_, output)| !known.iter().any(|name| name == output)) {
+            None => Ok(()),
+            Some((declared, output)) => Err(ControlError::Invalid(format!(
+                "--to {declared}={output}: there is no output {output:?}; there are {}",
+                known.join(", ")
+            ))),
         }
-        let generation = self.catalogue.next_generation(&name);
-        Ok(RuleSpec { name, generation, query, per, ..manifest.rule(&compiled.inspected.digest, resolved) })
+    }
+
+    async fn roll_back(&self, wish: RollBack) -> Result<Deployed, ControlError> {
+        let started = clock::start();
+        let entry = self.known(&wish.name)?;
+        let kept = || {
+            let kept: Vec<String> = entry.past.iter().map(|past| past.spec.generation.to_string()).collect();
+            if kept.is_empty() { "none".to_owned() } else { kept.join(", ") }
+        };
+        let past = match wish.to {
+            Some(to) => entry.earlier(to).ok_or_else(|| {
+                ControlError::NotFound(format!(
+                    "rule {} has no earlier generation {to}; kept are {}",
+                    wish.name,
+                    kept()
+                ))
+            }),
+            None => entry.previous().ok_or_else(|| {
+                ControlError::NotFound(format!(
+                    "rule {} has no earlier generation that was in force and not found bad; kept are {}, to be named with `to`",
+                    wish.name,
+                    kept()
+                ))
+            }),
+        }?;
+        let wasm = self.module(&past.spec.module)?;
+        let compiled = self.compile(wasm.clone()).await?;
+        self.known_outputs(&past.spec.outputs)?;
+        let RollBack { reason, terms, .. } = wish;
+        let origin =
+            Origin { by: terms.by.clone(), back_to: Some(past.spec.generation), reason, watch_ms: 0 };
+        let spec = RuleSpec { origin, reset_state: false, paused: false, ..past.spec.clone() };
+        self.try_out(&compiled, &spec).await?;
+        let _turn = self.turn.lock().await;
+        self.expect(&spec.name, &terms)?;
+        self.known(&spec.name)?;
+        self.activate(spec, &wasm, How::Replace, false, started).await
+    }
+
+    /// Makes a change in its turn, if the rule is there and what the terms expect.
+    async fn change_known(&self, terms: &Terms, control: Control) -> Result<u64, ControlError> {
+        let _turn = self.turn.lock().await;
+        let name = match &control {
+            Control::Deploy(spec) | Control::Try { spec, .. } => &spec.name,
+            Control::Remove { name }
+            | Control::Pause { name, .. }
+            | Control::Promote { name }
+            | Control::Abandon { name, .. } => name,
+        };
+        let entry = self.known(name)?;
+        self.expect(name, terms)?;
+        if matches!(control, Control::Promote { .. } | Control::Abandon { .. }) && entry.trial.is_none() {
+            return Err(ControlError::Conflict(format!("nothing is tried beside rule {name}")));
+        }
+        if matches!(control, Control::Promote { .. }) {
+            self.mark_promoted(&entry);
+        }
+        self.change(control).await
     }
 
     async fn change(&self, control: Control) -> Result<u64, ControlError> {
@@ -141,56 +296,94 @@ impl Controller {
         })
     }
 
-    fn known(&self, name: &str) -> Result<(), ControlError> {
-        match self.catalogue.get(name) {
-            Some(_) => Ok(()),
-            None => Err(ControlError::NotFound(format!("there is no rule {name:?}"))),
-        }
+    fn known(&self, name: &str) -> Result<Entry, ControlError> {
+        self.catalogue.get(name).ok_or_else(|| ControlError::NotFound(format!("there is no rule {name:?}")))
     }
 
-    fn status(&self, entry: &Entry) -> RuleStatus {
-        let stats = self.telemetry.rule(&entry.spec.name);
-        let now = clock::now();
-        RuleStatus {
-            name: entry.spec.name.clone(),
-            generation: entry.spec.generation,
-            module: entry.spec.module.clone(),
-            version: entry.spec.version.clone(),
-            query: entry.spec.query.clone(),
-            per: entry.spec.per.to_string(),
-            set: entry.spec.set.iter().cloned().collect(),
-            outputs: entry.spec.outputs.iter().cloned().collect(),
-            status: state(entry, now),
-            events: stats.events.get(),
-            memory: stats.memory.get().max(0) as u64,
-            keys: stats.keys.get().max(0) as u64,
-            emitted: stats.emitted.get(),
-            forwarded: stats.forwarded.get(),
-            faults: stats.faults.get(),
-            last_fault: entry.last_fault.as_ref().map(|trouble| LastFault {
-                kind: trouble.fault.kind.name().to_owned(),
-                message: trouble.fault.message.clone(),
-                during: trouble.fault.during.clone(),
-                event: trouble.event.as_ref().and_then(|event| {
-                    let mut json = Vec::new();
-                    tidegate_engine::codec::json::encode_event(&mut json, &event.event(0));
-                    serde_json::from_slice(&json).ok()
-                }),
-                at: iso8601(trouble.at),
-            }),
-            quarantined_until: entry.quarantined_until.filter(|until| *until > now).map(iso8601),
-            ..RuleStatus::default()
+    /// Refuses a change of another generation than the one that is in force.
+    fn expect(&self, name: &str, terms: &Terms) -> Result<(), ControlError> {
+        let Some(expected) = terms.generation else { return Ok(()) };
+        let entry = self.catalogue.get(name);
+        let generation = entry.as_ref().map_or(0, |entry| entry.spec.generation);
+        if generation == expected {
+            return Ok(());
         }
+        let (by, at) = entry
+            .map_or_else(Default::default, |entry| (entry.spec.origin.by.clone(), clock::iso8601(entry.at)));
+        let message = match generation {
+            0 => format!("generation {expected} of rule {name} was expected, and there is no such rule"),
+            _ => format!(
+                "generation {expected} of rule {name} was expected, and {generation} is in force, deployed by {} at {at}: look at it, and say its generation if you want to change it",
+                if by.is_empty() { "somebody" } else { &by }
+            ),
+        };
+        Err(ControlError::Stale { message, generation, by, at })
+    }
+
+    /// The digests of all modules in use, with the names of their rules.
+    fn modules_in_use(&self) -> Vec<(String, String)> {
+        let uses = |entry: &Entry| -> Vec<(String, String)> {
+            entry.modules().map(|module| (module.to_owned(), entry.spec.name.clone())).collect()
+        };
+        self.catalogue.look(uses).into_iter().flatten().collect()
+    }
+
+    async fn collect(&self, grace: Span) -> Result<Collected, ControlError> {
+        // Whoever deploys keeps a module before the log says that it is deployed.
+        let _turn = self.turn.lock().await;
+        let used: BTreeSet<String> = self.modules_in_use().into_iter().map(|(module, _)| module).collect();
+        let (modules, host) = (self.modules.clone(), self.host.clone());
+        let gone = tokio::task::spawn_blocking(move || {
+            let gone = modules.collect(&used, grace)?;
+            gone.iter().for_each(|kept| host.modules().forget(&kept.digest));
+            Ok::<_, std::io::Error>(gone)
+        });
+        let gone = match gone.await {
+            Ok(Ok(gone)) => gone,
+            Ok(Err(error)) => return Err(ControlError::Busy(format!("modules cannot be let go: {error}"))),
+            Err(error) => return Err(ControlError::Busy(error.to_string())),
+        };
+        let collected = Collected {
+            bytes: gone.iter().map(|kept| kept.bytes).sum(),
+            modules: gone.into_iter().map(|kept| kept.digest).collect(),
+        };
+        if !collected.modules.is_empty() {
+            tracing::info!(modules = collected.modules.len(), bytes = collected.bytes, "modules were let go");
+        }
+        let counted = &self.telemetry.control;
+        counted.modules_removed.add(collected.modules.len() as u64);
+        if let Ok(kept) = self.modules.list() {
+            counted.modules.set(kept.len() as i64);
+            counted.module_bytes.set(kept.iter().map(|kept| kept.bytes as i64).sum());
+        }
+        Ok(collected)
     }
 }
 
-/// Whether a rule runs at this moment.
-fn state(entry: &Entry, now: Timestamp) -> RuleState {
-    match entry.quarantined_until {
-        _ if entry.spec.paused => RuleState::Paused,
-        Some(until) if until > now => RuleState::Quarantined,
-        _ => RuleState::Running,
+/// Whether a rule may begin in that way, beside or instead of what there is.
+fn may_begin(spec: &RuleSpec, how: How, before: Option<&Entry>) -> Result<(), ControlError> {
+    let name = &spec.name;
+    if let Some(tried) = before.and_then(|before| before.trial.as_ref()) {
+        return Err(ControlError::Conflict(format!(
+            "generation {} of rule {name} is being tried: promote or abandon it first",
+            tried.trial.spec.generation
+        )));
     }
+    if how == How::Replace {
+        return Ok(());
+    }
+    let Some(before) = before else {
+        return Err(ControlError::Conflict(format!(
+            "there is no rule {name} beside which it could be tried: deploy it without --shadow or --canary"
+        )));
+    };
+    if matches!(how, How::Canary(_)) && before.spec.per != spec.per {
+        return Err(ControlError::Invalid(format!(
+            "a canary speaks for some keys instead of the rule, so both have to be keyed alike: rule {name} is keyed by {}, this one by {}; use --shadow",
+            before.spec.per, spec.per
+        )));
+    }
+    Ok(())
 }
 
 impl Wishes for Controller {
@@ -198,31 +391,49 @@ impl Wishes for Controller {
         self.deploy(wish).boxed()
     }
 
-    fn remove(&self, name: String) -> BoxFuture<'_, Result<u64, ControlError>> {
-        async move {
-            let _turn = self.turn.lock().await;
-            self.known(&name)?;
-            self.change(Control::Remove { name }).await
-        }
-        .boxed()
+    fn roll_back(&self, wish: RollBack) -> BoxFuture<'_, Result<Deployed, ControlError>> {
+        self.roll_back(wish).boxed()
     }
 
-    fn pause(&self, name: String, paused: bool) -> BoxFuture<'_, Result<u64, ControlError>> {
-        async move {
-            let _turn = self.turn.lock().await;
-            self.known(&name)?;
-            self.change(Control::Pause { name, paused }).await
-        }
-        .boxed()
+    fn remove(&self, name: String, terms: Terms) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { self.change_known(&terms, Control::Remove { name }).await }.boxed()
+    }
+
+    fn pause(&self, name: String, paused: bool, terms: Terms) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { self.change_known(&terms, Control::Pause { name, paused }).await }.boxed()
+    }
+
+    fn end_trial(
+        &self,
+        name: String,
+        reason: Option<String>,
+        terms: Terms,
+    ) -> BoxFuture<'_, Result<u64, ControlError>> {
+        let control = match reason {
+            None => Control::Promote { name },
+            Some(reason) => Control::Abandon { name, reason },
+        };
+        async move { self.change_known(&terms, control).await }.boxed()
     }
 
     fn names(&self) -> Vec<(String, RuleState)> {
-        let now = clock::now();
-        self.catalogue.look(|entry| (entry.spec.name.clone(), state(entry, now)))
+        self.state_of_all()
     }
 
     fn rule(&self, name: &str) -> Option<RuleStatus> {
         self.catalogue.get(name).map(|entry| self.status(&entry))
+    }
+
+    fn history(&self, name: &str) -> Option<History> {
+        self.catalogue.get(name).map(|entry| status::history(&entry))
+    }
+
+    fn modules(&self) -> Vec<ModuleStatus> {
+        self.module_status()
+    }
+
+    fn collect(&self, all: bool) -> BoxFuture<'_, Result<Collected, ControlError>> {
+        self.collect(if all { Span::ZERO } else { self.grace }).boxed()
     }
 
     fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {

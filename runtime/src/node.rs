@@ -9,7 +9,7 @@
 use crate::catalogue::Catalogue;
 use crate::checkpoint::{self, Checkpointer};
 use crate::config::{Config, InputKind};
-use crate::control::Controller;
+use crate::control::{self, Controller};
 use crate::data::{Data, draw_seed};
 use crate::dead_letters::DeadLetters;
 use crate::ingest::{Desk, Ingest, Progress, Request, ring};
@@ -51,6 +51,7 @@ pub struct Node {
     _input_threads: InputThreads,
     stop_web: CancellationToken,
     web: tokio::task::JoinHandle<()>,
+    care: tokio::task::JoinHandle<()>,
     threads: Vec<JoinHandle<()>>,
     checkpointer: Option<Checkpointer>,
     /// Let go last: until then nobody else may own the directory.
@@ -180,15 +181,17 @@ impl Node {
             seed,
         };
         let ready = Arc::new(AtomicBool::new(false));
-        let controller = Controller::new(
-            ingest.clone(),
+        let controller = Arc::new(Controller::new(control::Parts {
+            ingest: ingest.clone(),
             host,
             modules,
             catalogue,
-            outputs.clone(),
-            telemetry.clone(),
+            outputs: outputs.clone(),
+            telemetry: telemetry.clone(),
             shards,
-        );
+            // For as long as the log may say that one was deployed.
+            grace: Span(i64::try_from(config.log.keep_for.as_micros()).unwrap_or(i64::MAX)),
+        }));
         let (recovered, sequencer) = recover(Sequencer::new(parts), loaded, reader, &desk).await?;
         threads.push(desk.open(sequencer)?);
 
@@ -204,7 +207,7 @@ impl Node {
         let stop_web = CancellationToken::new();
         let web = Web {
             ingest: ingest.clone(),
-            control: Arc::new(controller),
+            control: controller.clone(),
             telemetry: telemetry.clone(),
             live: {
                 let outputs = outputs.clone();
@@ -225,6 +228,7 @@ impl Node {
             allow_remote: config.http.allow_remote,
             limits: web::Limits::default(),
         };
+        let care = tokio::spawn(control::look_after(controller, stop_web.clone()));
         let web = tokio::spawn(web.serve(Some(http), websocket, stop_web.clone()));
         ready.store(true, SeqCst);
         Ok(Self {
@@ -239,6 +243,7 @@ impl Node {
             _input_threads: input_threads,
             stop_web,
             web,
+            care,
             threads,
             checkpointer,
             _data: data,
@@ -270,7 +275,7 @@ impl Node {
         self.stop_inputs.cancel();
         while self.inputs.join_next().await.is_some() {}
         self.stop_web.cancel();
-        let _ = self.web.await;
+        let _ = tokio::join!(self.web, self.care);
         self.ingest.stop();
         self.desk.submit(Request::Stop);
         self.desk.wake();

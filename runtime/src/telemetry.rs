@@ -332,6 +332,23 @@ pub struct CheckpointStats {
     pub longest: Gauge,
 }
 
+/// What was deployed, and what the node decided about it by itself.
+#[derive(Debug, Default)]
+pub struct ControlStats {
+    /// Modules that are kept.
+    pub modules: Gauge,
+    /// Bytes that they have.
+    pub module_bytes: Gauge,
+    /// Modules that were let go because nothing used them.
+    pub modules_removed: Counter,
+    /// Candidates that were promoted after their time.
+    pub promoted: Counter,
+    /// Candidates that were given up because they did badly.
+    pub abandoned: Counter,
+    /// Rules that were taken back because they did badly.
+    pub rolled_back: Counter,
+}
+
 /// Everything that can be counted.
 #[derive(Debug, Default)]
 pub struct Telemetry {
@@ -347,6 +364,8 @@ pub struct Telemetry {
     pub checkpoints: Arc<CheckpointStats>,
     /// The dead letters.
     pub letters: Arc<LetterStats>,
+    /// Deployments.
+    pub control: ControlStats,
     /// Events that entered the log, emitted ones included.
     pub events: Counter,
     /// The last position that was handed to the shards.

@@ -16,6 +16,7 @@ mod guard;
 mod health;
 mod listener;
 mod metrics;
+mod modules;
 mod overview;
 mod params;
 mod ranking;
@@ -224,7 +225,13 @@ fn api(app: App) -> Router {
         .route("/api/v1/rules/{name}/state", get(state::get))
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/rules/{name}/resume", post(rules::resume))
-        .route("/api/v1/modules/inspect", post(rules::inspect))
+        .route("/api/v1/rules/{name}/history", get(rules::history))
+        .route("/api/v1/rules/{name}/rollback", post(rules::roll_back))
+        .route("/api/v1/rules/{name}/promote", post(rules::promote))
+        .route("/api/v1/rules/{name}/abandon", post(rules::abandon))
+        .route("/api/v1/modules", get(modules::all))
+        .route("/api/v1/modules/gc", post(modules::collect))
+        .route("/api/v1/modules/inspect", post(modules::inspect))
         .route("/api/v1/dead-letters", get(dead_letters::all))
         .route("/api/v1/dead-letters/{id}", get(dead_letters::one).delete(dead_letters::delete))
         .route("/api/v1/dead-letters/{id}/replay", post(dead_letters::replay))

@@ -13,14 +13,16 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 16] = [
     "run",
     "check",
     "new",
     "build",
     "test",
     "deploy",
+    "rollback",
     "rules",
+    "modules",
     "dead-letters",
     "query",
     "tap",
@@ -267,6 +269,63 @@ fn rules_are_deployed_listed_paused_removed_and_survive_a_restart() {
     has(&scratch.run(["rules", "remove", "avg"]).fine(), "avg removed at position ");
     has(&scratch.run(["rules", "remove", "avg"]).fails(1), "avg");
     has(&scratch.run(["rules"]).fine(), "no rules");
+    node.stop().fine();
+}
+
+#[test]
+fn rules_are_tried_promoted_and_rolled_back_and_one_of_two_deployers_is_told() {
+    let mut scratch = Scratch::new();
+    scratch.write("rule.wasm", module());
+    let node = scratch.node(&["--data", "data"]);
+    let deploy = |limit: &str, more: &[&str]| {
+        let limit = format!("limit={limit}");
+        let mut command = scratch.command(scratch::TIDEGATE);
+        command.env("USER", "eve").args(["deploy", "rule.wasm", "--name", "avg", "--set", &limit]).args(more);
+        scratch::outcome(command.output())
+    };
+    has(&deploy("1", &["--shadow"]).fails(1), "there is no rule avg beside which it could be tried");
+    deploy("1", &["--if-generation", "0"]).fine();
+    has(
+        &deploy("2", &["--if-generation", "0"]).fails(1),
+        "generation 0 of rule avg was expected, and 1 is in force",
+    );
+    has(&deploy("2", &["--if-generation", "0"]).fails(1), "deployed by eve@");
+    has(&deploy("2", &["--promote-after", "1m"]).fails(2), "goes with --shadow or --canary");
+    has(&deploy("2", &["--backfill", "1h"]).fails(3), "tidegate backtest");
+
+    has(&deploy("2", &["--shadow"]).fine(), "tried beside the rule");
+    has(&deploy("3", &[]).fails(1), "generation 2 of rule avg is being tried");
+    has(&scratch.run(["rules", "show", "avg"]).fine(), "percent = 0.0");
+    has(
+        &scratch.run(["rules", "abandon", "avg", "--reason", "no use"]).fine(),
+        "avg is no longer tried at position",
+    );
+    has(&scratch.run(["rules", "abandon", "avg"]).fails(1), "nothing is tried beside rule avg");
+    deploy("4", &["--canary", "5%", "--promote-after", "0"]).fine();
+    has(&scratch.run(["rules", "promote", "avg", "--if-generation", "1"]).fine(), "avg promoted at position");
+
+    let shown: Value = serde_json::from_str(&scratch.run(["rules", "show", "avg", "--json"]).fine()).unwrap();
+    assert_eq!((&shown["generation"], &shown["set"]["limit"]), (&3.into(), &"4".into()), "{shown}");
+    let how: Vec<&Value> = shown["history"].as_array().unwrap().iter().map(|past| &past["how"]).collect();
+    assert_eq!(how, ["abandoned", "replaced"]);
+    has(
+        &scratch.run(["rollback", "avg", "--to", "7"]).fails(1),
+        "has no earlier generation 7; kept are 2, 1",
+    );
+    has(&scratch.run(["rollback", "avg", "--if-generation", "1"]).fails(1), "3 is in force");
+    has(&scratch.run(["rollback", "avg", "--reason", "louder"]).fine(), "avg 0.1.0 generation 4 active");
+    let shown = scratch.run(["rules", "show", "avg"]).fine();
+    has(&shown, "limit = 1");
+    has(&shown, "rolled back");
+    has(&shown, ": louder");
+
+    let modules = scratch.run(["modules"]).fine();
+    assert_eq!(modules.lines().count(), 2, "{modules}");
+    has(&modules, "  avg\n");
+    scratch.run(["rules", "remove", "avg"]).fine();
+    has(&scratch.run(["modules", "gc"]).fine(), "nothing to let go");
+    has(&scratch.run(["modules", "gc", "--all"]).fine(), "1 module let go");
+    has(&scratch.run(["modules"]).fine(), "no modules");
     node.stop().fine();
 }
 

@@ -72,7 +72,7 @@ fn a_trial_ends_in_promotion_or_is_remembered_as_given_up() {
     let catalogue = after(&[deploy(1), trial(2), abandon(), trial(3), promote()]);
     assert_eq!(past(&catalogue), [(2, given_up()), (1, How::Replaced)]);
     let entry = catalogue.get("slow").expect("it is deployed");
-    assert_eq!((entry.spec.generation, entry.deployed, entry.at), (3, 4, Timestamp::from_secs(4)));
+    assert_eq!((entry.spec.generation, entry.deployed, entry.at), (3, 4, Timestamp::from_secs(5)));
     assert!(entry.trial.is_none());
     assert_eq!(catalogue.next_generation("slow"), 4);
     let catalogue = after(&[deploy(1), trial(2), trial(3), deploy(4)]);

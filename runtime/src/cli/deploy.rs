@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure, OrExit};
 use super::screen::{Screen, bytes, count};
-use super::server::{Server, Where};
+use super::server::{Server, Terms, Where};
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::Value;
@@ -32,6 +32,26 @@ pub struct Args {
     /// Check everything and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Try it beside the rule of that name: what it asks for is compared and held back.
+    #[arg(long, conflicts_with = "canary")]
+    shadow: bool,
+    /// Try it beside the rule of that name: it speaks for this share of the keys.
+    #[arg(long, value_name = "PERCENT")]
+    canary: Option<String>,
+    /// Promote what is tried after this time if it does well; 10m for a canary, 0 for never, as for a shadow.
+    #[arg(long, value_name = "TIME")]
+    promote_after: Option<String>,
+    /// Take it back if it does badly within this time after it took over; 10m unless given, 0 for never.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["shadow", "canary"])]
+    watch: Option<String>,
+    /// Forget what the keys of the rule before it remember.
+    #[arg(long)]
+    reset_state: bool,
+    /// Read this much of the log first.
+    #[arg(long, value_name = "TIME")]
+    backfill: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
     #[command(flatten)]
     place: Where,
 }
@@ -49,6 +69,9 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let file = args.file.display();
     let wasm =
         std::fs::read(&args.file).with_context(|| format!("{file} cannot be read")).or_exit(Exit::Invalid)?;
+    if args.promote_after.is_some() && !args.shadow && args.canary.is_none() {
+        return Err(Failure::say(Exit::Usage, "--promote-after goes with --shadow or --canary"));
+    }
     // Looked at here first: a refusal needs no server, and the name comes from the module.
     let inspected =
         tidegate_wasm::inspect(&wasm).with_context(|| format!("{file} is refused")).or_exit(Exit::Invalid)?;
@@ -58,29 +81,53 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let params: Vec<(&str, &str)> =
         params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let url = server.url(&["rules", name], &params);
-    let answer = server.ask(Method::PUT, url, Some(wasm)).await??;
-    if screen.json { screen.value(&answer) } else { screen.line(describe(&answer, args.dry_run)) }
+    let answer = server.change(Method::PUT, url, &args.terms, Some(wasm)).await??;
+    match screen.json {
+        true => screen.value(&answer),
+        false => {
+            let tried = if args.is_tried() && !args.dry_run { ", tried beside the rule" } else { "" };
+            screen.line(describe(&answer, args.dry_run) + tried)
+        }
+    }
 }
 
 impl Args {
     fn params(&self) -> Vec<(String, String)> {
         let mut params = Vec::new();
         let mut add = |name: String, value: &str| params.push((name, value.to_owned()));
-        for (name, value) in [("query", &self.query), ("per", &self.per)] {
+        // How long it is watched, and how long it is tried before it is promoted, is one thing to the node.
+        let watch = if self.is_tried() { &self.promote_after } else { &self.watch };
+        let given = [
+            ("query", &self.query),
+            ("per", &self.per),
+            ("canary", &self.canary),
+            ("watch", watch),
+            ("backfill", &self.backfill),
+        ];
+        for (name, value) in given {
             if let Some(value) = value {
                 add(name.to_owned(), value);
             }
         }
         self.set.iter().for_each(|(name, value)| add(format!("set.{name}"), value));
         self.to.iter().for_each(|(name, value)| add(format!("to.{name}"), value));
-        if self.dry_run {
-            add("dry_run".to_owned(), "true");
+        for (name, flag) in
+            [("dry_run", self.dry_run), ("shadow", self.shadow), ("reset_state", self.reset_state)]
+        {
+            if flag {
+                add(name.to_owned(), "true");
+            }
         }
         params
     }
+
+    fn is_tried(&self) -> bool {
+        self.shadow || self.canary.is_some()
+    }
 }
 
-fn describe(deployed: &Value, dry_run: bool) -> String {
+/// What became of a deployment, in a line.
+pub fn describe(deployed: &Value, dry_run: bool) -> String {
     let text = |name: &str| deployed[name].as_str().unwrap_or("?").to_owned();
     let number = |name: &str| deployed[name].as_u64().unwrap_or_default();
     let (name, version, generation) = (text("name"), text("version"), number("generation"));

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::screen::{Screen, bytes, plain};
-use super::server::{Server, Where};
+use super::server::{Server, Terms, Where};
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
@@ -36,27 +36,38 @@ enum Verb {
         limit: u32,
     },
     /// Leave a rule alone: it sees no events until it is resumed.
-    Pause {
-        /// The rule.
-        name: String,
-    },
+    Pause(Changed),
     /// Let a paused rule go on.
-    Resume {
-        /// The rule.
-        name: String,
-    },
+    Resume(Changed),
     /// Remove a rule, and what it remembers.
-    Remove {
-        /// The rule.
-        name: String,
+    Remove(Changed),
+    /// Let what is tried beside a rule take its place, with what it remembers.
+    Promote(Changed),
+    /// Give up what is tried beside a rule.
+    Abandon {
+        #[command(flatten)]
+        changed: Changed,
+        /// Why, for those who look at the rule's history.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Changed {
+    /// The rule.
+    name: String,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 /// Does it.
 pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let server = Server::at(&args.place)?;
-    let ask = async |method: Method, path: &[&str]| -> Result<Value, Failure> {
-        Ok(server.ask(method, server.url(path, &[]), None).await??)
+    let change = async |method: Method, changed: &Changed, verb: Option<&str>, params: &[(&str, &str)]| {
+        let path: Vec<&str> = ["rules", &changed.name].into_iter().chain(verb).collect();
+        let answer: Value = server.change(method, server.url(&path, params), &changed.terms, None).await??;
+        Ok::<_, Failure>(answer)
     };
     let (answer, done) = match args.verb.unwrap_or(Verb::List) {
         Verb::List => {
@@ -64,7 +75,15 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
             return if screen.json { screen.value(&rules) } else { list(&rules, screen) };
         }
         Verb::Show { name } => {
-            let rule = ask(Method::GET, &["rules", &name]).await?;
+            let ask = async |path: &[&str]| -> Result<Value, Failure> {
+                Ok(server.ask(Method::GET, server.url(path, &[]), None).await??)
+            };
+            let mut rule = ask(&["rules", &name]).await?;
+            let past = ask(&["rules", &name, "history"]).await?;
+            if let Some(rule) = rule.as_object_mut() {
+                rule.insert("history".into(), past["history"].clone());
+                rule.insert("differences".into(), past["differences"].clone());
+            }
             return if screen.json { screen.value(&rule) } else { show(&rule, screen) };
         }
         Verb::State { name, key, limit } => {
@@ -75,13 +94,21 @@ pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
             let answer: Value = server.ask(Method::GET, url, None).await??;
             return screen.value(&answer);
         }
-        Verb::Pause { name } => {
-            (ask(Method::POST, &["rules", &name, "pause"]).await?, format!("{name} paused"))
+        Verb::Pause(it) => {
+            (change(Method::POST, &it, Some("pause"), &[]).await?, format!("{} paused", it.name))
         }
-        Verb::Resume { name } => {
-            (ask(Method::POST, &["rules", &name, "resume"]).await?, format!("{name} resumed"))
+        Verb::Resume(it) => {
+            (change(Method::POST, &it, Some("resume"), &[]).await?, format!("{} resumed", it.name))
         }
-        Verb::Remove { name } => (ask(Method::DELETE, &["rules", &name]).await?, format!("{name} removed")),
+        Verb::Remove(it) => (change(Method::DELETE, &it, None, &[]).await?, format!("{} removed", it.name)),
+        Verb::Promote(it) => {
+            (change(Method::POST, &it, Some("promote"), &[]).await?, format!("{} promoted", it.name))
+        }
+        Verb::Abandon { changed: it, reason } => {
+            let params = [("reason", reason.as_str())];
+            let answer = change(Method::POST, &it, Some("abandon"), &params).await?;
+            (answer, format!("{} is no longer tried", it.name))
+        }
     };
     match screen.json {
         true => screen.value(&answer),
@@ -147,6 +174,8 @@ fn show(rule: &Value, screen: &Screen) -> Result<(), Failure> {
 fn described(name: &str, value: &Value) -> Vec<String> {
     match value {
         Value::Null => Vec::new(),
+        Value::Array(items) if name == "history" => items.iter().rev().map(past).collect(),
+        Value::Array(items) if name == "differences" => items.iter().map(difference).collect(),
         Value::Object(fields) => fields
             .iter()
             .filter(|(_, value)| !value.is_null())
@@ -158,6 +187,33 @@ fn described(name: &str, value: &Value) -> Vec<String> {
         }
         other => vec![text(other)],
     }
+}
+
+/// An earlier deployment in a line.
+fn past(past: &Value) -> String {
+    let reason = past["reason"].as_str().map_or_else(String::new, |reason| format!(": {reason}"));
+    let by = past["by"].as_str().map_or_else(String::new, |by| format!(" by {by}"));
+    format!(
+        "{} ({}) {}{by} at position {}, {} {} at position {}{reason}",
+        past["generation"],
+        text(&past["version"]),
+        text(&past["since"]),
+        past["position"],
+        text(&past["how"]),
+        text(&past["ended"]),
+        past["ended_position"],
+    )
+}
+
+/// A difference between what is tried and the rule, in a line.
+fn difference(difference: &Value) -> String {
+    let who = if difference["candidate"] == true { "only the candidate" } else { "only the rule" };
+    format!(
+        "{who}: {} {} at position {}",
+        text(&difference["action"]),
+        difference["event"],
+        difference["position"]
+    )
 }
 
 fn text(value: &Value) -> String {
@@ -178,5 +234,20 @@ mod tests {
             ["limit_ms = 250", "every = 5s"]
         );
         assert!(described("last_fault", &json!(null)).is_empty());
+        let past = json!({
+            "generation": 2, "version": "0.1.0", "by": "eve@box", "since": "2026-11-21T10:00:00Z", "position": 7,
+            "how": "rolled back", "ended": "2026-11-21T10:05:00Z", "ended_position": 90, "reason": "too slow",
+        });
+        assert_eq!(
+            described("history", &json!([past])),
+            [
+                "2 (0.1.0) 2026-11-21T10:00:00Z by eve@box at position 7, rolled back 2026-11-21T10:05:00Z at position 90: too slow"
+            ]
+        );
+        let differs = json!({ "candidate": true, "action": "emit", "event": { "metric": 1 }, "position": 8 });
+        assert_eq!(
+            described("differences", &json!([differs])),
+            ["only the candidate: emit {\"metric\":1} at position 8"]
+        );
     }
 }

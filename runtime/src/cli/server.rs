@@ -1,7 +1,7 @@
 //! A running node, asked over HTTP.
 
 use super::failure::{Exit, Failure};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -23,6 +23,22 @@ pub struct Where {
     /// The node's address.
     #[arg(long, env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:5559", value_name = "URL")]
     pub server: String,
+}
+
+/// Which deployment a change is of.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Terms {
+    /// Change nothing unless this generation of the rule is in force (0: no rule of that name).
+    #[arg(long, value_name = "GENERATION")]
+    if_generation: Option<u64>,
+}
+
+/// Who asks for changes: the user and the machine, as far as they can be known.
+fn who() -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let host = sysinfo::System::host_name();
+    let who = format!("{}@{}", user.as_deref().unwrap_or("somebody"), host.as_deref().unwrap_or("somewhere"));
+    who.chars().filter(|c| c.is_ascii_graphic()).take(200).collect()
 }
 
 /// A node.
@@ -96,7 +112,26 @@ impl Server {
 
     /// Asks, and reads the whole answer.
     pub async fn ask(&self, method: Method, url: Url, wasm: Option<Vec<u8>>) -> Answer<Value> {
-        let mut request = self.client.request(method, url).timeout(ANSWER);
+        self.carry_out(self.client.request(method, url), wasm).await
+    }
+
+    /// Asks for a change, and says who asks and of which generation.
+    pub async fn change(
+        &self,
+        method: Method,
+        url: Url,
+        terms: &Terms,
+        wasm: Option<Vec<u8>>,
+    ) -> Answer<Value> {
+        let mut request = self.client.request(method, url).header("x-tidegate-by", who());
+        if let Some(generation) = terms.if_generation {
+            request = request.header("if-match", format!("\"{generation}\""));
+        }
+        self.carry_out(request, wasm).await
+    }
+
+    async fn carry_out(&self, request: RequestBuilder, wasm: Option<Vec<u8>>) -> Answer<Value> {
+        let mut request = request.timeout(ANSWER);
         if let Some(wasm) = wasm {
             request = request.header("content-type", "application/wasm").body(wasm);
         }

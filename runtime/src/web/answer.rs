@@ -95,10 +95,17 @@ impl From<ControlError> for Failure {
             ControlError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::NotFound(_) => StatusCode::NOT_FOUND,
             ControlError::Conflict(_) => StatusCode::CONFLICT,
+            ControlError::Stale { .. } => StatusCode::PRECONDITION_FAILED,
             ControlError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let failure = Self::new(status, error.to_string());
-        if status == StatusCode::SERVICE_UNAVAILABLE { failure.retry_after(1) } else { failure }
+        match error {
+            ControlError::Busy(_) => failure.retry_after(1),
+            ControlError::Stale { generation, by, at, .. } => {
+                failure.with("generation", generation).with("by", by).with("at", at)
+            }
+            ControlError::Invalid(_) | ControlError::NotFound(_) | ControlError::Conflict(_) => failure,
+        }
     }
 }
 

@@ -270,7 +270,7 @@ impl Page {
     }
 
     fn node(&mut self, telemetry: &Telemetry) {
-        let (log, letters) = (&telemetry.log, &telemetry.letters);
+        let (log, letters, control) = (&telemetry.log, &telemetry.letters, &telemetry.control);
         let none = Labels::new;
         for (name, help, counter) in [
             ("tidegate_dead_letters_written", "Dead letters written, and found at start.", &letters.written),
@@ -312,6 +312,14 @@ impl Page {
                 &log.rewritten,
             ),
             (
+                "tidegate_modules_removed",
+                "Modules that were let go because nothing used them.",
+                &control.modules_removed,
+            ),
+            ("tidegate_deploys_promoted", "Candidates that the node promoted.", &control.promoted),
+            ("tidegate_deploys_abandoned", "Candidates that the node gave up.", &control.abandoned),
+            ("tidegate_deploys_rolled_back", "Rules that the node took back.", &control.rolled_back),
+            (
                 "tidegate_subscriber_events_skipped",
                 "Events that subscribers missed because they read too slowly.",
                 &telemetry.skipped,
@@ -338,6 +346,8 @@ impl Page {
             ("tidegate_dead_letters", "Dead letters there are.", &letters.kept),
             ("tidegate_dead_letters_bytes", "Bytes of their files.", &letters.bytes),
             ("tidegate_subscribers", "Subscribers there are.", &telemetry.subscribers),
+            ("tidegate_modules", "Modules that are kept.", &control.modules),
+            ("tidegate_modules_bytes", "Bytes that they have.", &control.module_bytes),
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);
         }

@@ -147,7 +147,8 @@ impl Scratch {
     }
 }
 
-fn outcome(output: std::io::Result<Output>) -> Outcome {
+/// What a command did that has ended.
+pub fn outcome(output: std::io::Result<Output>) -> Outcome {
     let Output { status, stdout, stderr } = output.expect("the program can be run");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is said is UTF-8");
     Outcome { code: status.code(), out: text(stdout), err: text(stderr) }

@@ -4,6 +4,8 @@ use crate::fake::{Frames, Node};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::SeqCst;
+use tidegate::web::control::How;
+use tidegate_event::Span;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -329,6 +331,62 @@ async fn rules_are_paused_resumed_and_removed() {
     assert_eq!(removed, json!({ "name": "slow", "position": 42 }));
     refused(ask(Method::DELETE, "/api/v1/rules/none").await, 404).await;
     refused(ask(Method::POST, "/api/v1/rules/none/pause").await, 404).await;
+}
+
+#[tokio::test]
+async fn how_a_deployment_begins_and_who_wishes_it_is_handed_on() {
+    let node = Node::start().await;
+    let put = async |query: &str| {
+        let path = format!("/api/v1/rules/slow?module=b3:6f1c&{query}");
+        let request = node.ask(Method::PUT, &path).header("x-tidegate-by", "eve@box");
+        let request = request.header("idempotency-key", "once").header("if-match", "\"2\"");
+        json(request.send().await.unwrap()).await
+    };
+    put("canary=2.5%25&watch=1m&reset_state=true").await;
+    put("shadow=true&backfill=1h").await;
+    put("watch=0").await;
+    let wishes = node.wishes.lock().unwrap().clone();
+    assert_eq!((&*wishes[0].terms.by, wishes[0].terms.generation), ("eve@box", Some(2)));
+    assert_eq!(wishes[0].idempotency_key.as_deref(), Some("once"));
+    assert_eq!((wishes[0].how, wishes[0].watch), (How::Canary(25), Some(Span::minutes(1))));
+    assert!(wishes[0].reset_state && !wishes[1].reset_state);
+    assert_eq!((wishes[1].how, wishes[1].watch), (How::Shadow, None));
+    assert_eq!(wishes[1].backfill, Some(Span::minutes(60)));
+    assert_eq!((wishes[2].how, wishes[2].watch), (How::Replace, Some(Span::ZERO)));
+    for wrong in ["canary=0", "canary=101", "canary=x", "canary=5&shadow=true", "watch=soon", "watch=-1s"] {
+        let path = format!("/api/v1/rules/slow?module=b3:6f1c&{wrong}");
+        refused(node.ask(Method::PUT, &path).send().await.unwrap(), 400).await;
+    }
+    let words = "x".repeat(201);
+    let long = node.ask(Method::DELETE, "/api/v1/rules/slow").header("x-tidegate-by", &words);
+    refused(long.send().await.unwrap(), 400).await;
+}
+
+#[tokio::test]
+async fn every_change_can_be_of_one_generation_only() {
+    let node = Node::start().await;
+    let shown = node.get("/api/v1/rules/slow").await;
+    let tag = shown.headers()["etag"].clone();
+    assert_eq!(tag, "\"2\"");
+    for (method, path) in [
+        (Method::PUT, "/api/v1/rules/slow?module=x"),
+        (Method::DELETE, "/api/v1/rules/slow"),
+        (Method::POST, "/api/v1/rules/slow/pause"),
+        (Method::POST, "/api/v1/rules/slow/resume"),
+        (Method::POST, "/api/v1/rules/slow/rollback"),
+        (Method::POST, "/api/v1/rules/slow/promote"),
+        (Method::POST, "/api/v1/rules/slow/abandon"),
+    ] {
+        let ask =
+            async |tag: &str| node.ask(method.clone(), path).header("if-match", tag).send().await.unwrap();
+        json(ask(tag.to_str().unwrap()).await).await;
+        let late = ask("\"1\"").await;
+        assert_eq!(late.status(), 412, "{path}");
+        let told: Value = serde_json::from_str(&late.text().await.unwrap()).unwrap();
+        let error = &told["error"];
+        assert_eq!((&error["generation"], &error["by"]), (&json!(2), &json!("eve@box")), "{path}");
+        refused(ask("*").await, 400).await;
+    }
 }
 
 #[tokio::test]

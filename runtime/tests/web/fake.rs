@@ -14,7 +14,10 @@ use tidegate::dead_letters::{DeadLetters, Keep, Letter, Sender};
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
 use tidegate::telemetry::{Level, Telemetry};
-use tidegate::web::control::{Control, ControlError, Deployed, Deployment, LastFault, RuleState, RuleStatus};
+use tidegate::web::control::{
+    Collected, Control, ControlError, Deployed, Deployment, Difference, History, LastFault, ModuleStatus,
+    PastStatus, RollBack, RuleState, RuleStatus, Terms, TrialStatus,
+};
 use tidegate::web::{Limits, Web};
 use tidegate_engine::query::Matcher;
 use tidegate_event::{Batch, BatchBuilder, FieldSet, NewEvent, Timestamp};
@@ -387,7 +390,7 @@ impl Control for FakeControl {
     fn deploy(&self, wish: Deployment) -> BoxFuture<'_, Result<Deployed, ControlError>> {
         let name = wish.name.clone().unwrap_or_default();
         let bytes = wish.wasm.as_ref().map_or(0, Bytes::len);
-        let answer = match name.as_str() {
+        let answer = stale(&wish.terms).and_then(|()| match name.as_str() {
             "invalid" => Err(ControlError::Invalid("parameter `limit`: a number was expected".into())),
             "unknown" => Err(ControlError::NotFound("there is no module of that digest".into())),
             "conflict" => Err(ControlError::Conflict("another deployment is under way".into())),
@@ -403,17 +406,90 @@ impl Control for FakeControl {
                 millis: 12,
                 shards: 2,
             }),
-        };
+        });
         self.wishes.lock().unwrap().push(wish);
         async { answer }.boxed()
     }
 
-    fn remove(&self, name: String) -> BoxFuture<'_, Result<u64, ControlError>> {
-        async move { known(&name).map(|()| 42) }.boxed()
+    fn roll_back(&self, wish: RollBack) -> BoxFuture<'_, Result<Deployed, ControlError>> {
+        async move {
+            known(&wish.name)?;
+            stale(&wish.terms)?;
+            if wish.to.is_some_and(|to| to != 1) {
+                return Err(ControlError::NotFound(
+                    "rule slow has no earlier generation 9; kept are 1".into(),
+                ));
+            }
+            Ok(Deployed {
+                name: wish.name,
+                generation: 3,
+                position: 45,
+                module: "b3:6f1c".into(),
+                version: "1.1.0".into(),
+                bytes: 4,
+                millis: 12,
+                shards: 2,
+            })
+        }
+        .boxed()
     }
 
-    fn pause(&self, name: String, pause: bool) -> BoxFuture<'_, Result<u64, ControlError>> {
-        async move { known(&name).map(|()| if pause { 43 } else { 44 }) }.boxed()
+    fn remove(&self, name: String, terms: Terms) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { stale(&terms).and(known(&name)).map(|()| 42) }.boxed()
+    }
+
+    fn pause(&self, name: String, pause: bool, terms: Terms) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { stale(&terms).and(known(&name)).map(|()| if pause { 43 } else { 44 }) }.boxed()
+    }
+
+    fn end_trial(
+        &self,
+        name: String,
+        reason: Option<String>,
+        terms: Terms,
+    ) -> BoxFuture<'_, Result<u64, ControlError>> {
+        async move { stale(&terms).and(known(&name)).map(|()| if reason.is_none() { 46 } else { 47 }) }
+            .boxed()
+    }
+
+    fn history(&self, name: &str) -> Option<History> {
+        (name == "slow").then(|| History {
+            name: "slow".into(),
+            history: vec![PastStatus {
+                generation: 1,
+                module: "b3:6f1c".into(),
+                version: "1.1.0".into(),
+                query: "service = \"http\"".into(),
+                by: Some("eve@box".into()),
+                position: 7,
+                since: "2013-04-15T18:00:00.000Z".into(),
+                ended_position: 30,
+                ended: "2013-04-15T18:05:00.000Z".into(),
+                how: "replaced",
+                reason: None,
+            }],
+            differences: vec![Difference {
+                position: 40,
+                candidate: true,
+                action: "forward board".into(),
+                event: json!({ "host": "web1", "state": "critical" }),
+            }],
+        })
+    }
+
+    fn modules(&self) -> Vec<ModuleStatus> {
+        vec![ModuleStatus {
+            module: "b3:6f1c".into(),
+            bytes: 38_500,
+            used_by: vec!["slow".into()],
+            last_used: "2013-04-15T18:06:58.000Z".into(),
+        }]
+    }
+
+    fn collect(&self, all: bool) -> BoxFuture<'_, Result<Collected, ControlError>> {
+        let modules = if all { vec!["b3:7e2d".to_owned()] } else { Vec::new() };
+        let bytes = modules.len() as u64 * 20_000;
+        async move { Ok(Collected { modules, bytes }) }.boxed()
     }
 
     fn names(&self) -> Vec<(String, RuleState)> {
@@ -437,6 +513,19 @@ impl Control for FakeControl {
             }
         }
         .boxed()
+    }
+}
+
+/// Generation 2 is in force.
+fn stale(terms: &Terms) -> Result<(), ControlError> {
+    match terms.generation {
+        None | Some(2) => Ok(()),
+        Some(other) => Err(ControlError::Stale {
+            message: format!("generation {other} of rule slow was expected, and 2 is in force"),
+            generation: 2,
+            by: "eve@box".into(),
+            at: "2013-04-15T18:05:00.000Z".into(),
+        }),
     }
 }
 
@@ -541,6 +630,21 @@ fn slow() -> RuleStatus {
             during: "on_event".into(),
             event: Some(json!({ "host": "web1" })),
             at: "2013-04-15T18:06:58.000Z".into(),
+        }),
+        by: Some("eve@box".into()),
+        since: "2013-04-15T18:05:00.000Z".into(),
+        trial: Some(TrialStatus {
+            generation: 3,
+            module: "b3:7e2d".into(),
+            version: "1.3.0".into(),
+            percent: 5.0,
+            by: Some("eve@box".into()),
+            since: "2013-04-15T18:06:00.000Z".into(),
+            promoted_at: Some("2013-04-15T18:16:00.000Z".into()),
+            events: 40,
+            same: 6,
+            only_new: 1,
+            ..TrialStatus::default()
         }),
         ..RuleStatus::default()
     }

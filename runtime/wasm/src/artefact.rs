@@ -154,6 +154,17 @@ impl Artefacts {
         self.prune()
     }
 
+    /// Deletes what was compiled from a module, by whichever version.
+    pub(crate) fn remove(&self, digest: &str) {
+        let begins = format!("{digest}-");
+        let all = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in all.filter(|entry| entry.file_name().to_string_lossy().starts_with(&begins)) {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "a compiled module is not deleted");
+            }
+        }
+    }
+
     /// Deletes the oldest files beyond the bound. A module that is still wanted is compiled again when it is next started.
     fn prune(&self) -> io::Result<()> {
         let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?

@@ -169,9 +169,12 @@ impl Modules {
         }
     }
 
-    /// Forgets a module. Guests that run it go on.
+    /// Forgets a module, and what was compiled from it. Guests that run it go on.
     pub fn forget(&self, digest: &str) {
         self.cache.remove(digest);
+        if let Some(artefacts) = &self.artefacts {
+            artefacts.remove(digest);
+        }
     }
 
     /// Counters and sizes.

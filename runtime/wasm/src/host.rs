@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::guest::{Fault, Guest, Guests};
 use tidegate_engine::rule::RuleSpec;
-use tidegate_event::{Batch, Reply};
+use tidegate_event::{Batch, KeyState, Reply};
 
 /// Where deployed modules are kept.
 pub trait ModuleStore: Send + Sync {
@@ -97,6 +97,18 @@ impl Host {
     pub fn dry_run(&self, module: &Arc<Compiled>, rule: &RuleSpec) -> Result<(), Fault> {
         let mut guest = WasmGuest::start(Arc::clone(module), rule)?;
         guest.call(&Batch::default(), &mut Reply::default()).map(|_| ())
+    }
+
+    /// Tries whether a rule takes in what keys of the version before it remember, saved by that schema: a fault of kind
+    /// `State` names what does not fit.
+    pub fn try_state(
+        &self,
+        module: &Arc<Compiled>,
+        rule: &RuleSpec,
+        schema: u32,
+        keys: &[KeyState],
+    ) -> Result<(), Fault> {
+        WasmGuest::start(Arc::clone(module), rule)?.restore(schema, keys).map(drop)
     }
 
     /// The compiled modules.
