@@ -3,6 +3,7 @@
 //! Every figure is a median over many short runs, so that a busy moment of the machine does not show; the spread between
 //! the quartiles is given beside it. Compare figures of one run with each other, not with those of another day.
 
+mod backtest;
 mod frames;
 mod limits;
 mod load;
@@ -13,6 +14,7 @@ mod scaling;
 mod stages;
 pub mod workload;
 
+pub use backtest::{BacktestArgs, backtest};
 pub use frames::Frames;
 pub use load::{LoadArgs, load};
 pub use many::many;

@@ -4,6 +4,7 @@
 //! is its exit code ([`Exit`]). A verb that asks a running node does so as any program could: over HTTP ([`server`]) or
 //! Riemann's protocol ([`send`]). Only [`run`] starts a node.
 
+mod backtest;
 mod bench;
 mod build;
 mod check;
@@ -18,6 +19,7 @@ mod logging;
 mod modules;
 mod new;
 mod query;
+mod record;
 mod rollback;
 mod rules;
 mod run;
@@ -60,6 +62,8 @@ enum Verb {
     Build(build::Args),
     /// Run a rule's tests natively, and again in the sandbox.
     Test(test::Args),
+    /// Try a rule on recorded events, and see what it would have said.
+    Backtest(backtest::Args),
     /// Deploy a module on a running node.
     Deploy(deploy::Args),
     /// Put an earlier deployment of a rule back.
@@ -74,6 +78,8 @@ enum Verb {
     Query(query::Args),
     /// Watch events as they come.
     Tap(tap::Args),
+    /// Record a running node's events into a file.
+    Record(record::Args),
     /// Send events over Riemann's protocol.
     Send(send::Args),
     /// Verify, measure and export the log of a data directory.
@@ -118,6 +124,7 @@ impl Verb {
             Self::New(args) => new::go(&args, screen),
             Self::Build(args) => build::go(&args, screen),
             Self::Test(args) => test::go(&args, screen),
+            Self::Backtest(args) => backtest::go(&args, screen),
             Self::Deploy(args) => wait(deploy::go(args, screen)),
             Self::Rollback(args) => wait(rollback::go(args, screen)),
             Self::Rules(args) => wait(rules::go(args, screen)),
@@ -125,6 +132,7 @@ impl Verb {
             Self::DeadLetters(args) => wait(dead_letters::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
+            Self::Record(args) => wait(record::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),
             Self::Log(args) => log::go(&args, screen),
             Self::Bench(args) => bench::go(args, screen),

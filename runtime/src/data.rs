@@ -48,6 +48,12 @@ impl Data {
     }
 }
 
+/// The seed of a data directory, looked at without owning it; none where there is no data directory.
+pub fn seed_of(folder: &Path) -> Option<u64> {
+    let identity: Identity = serde_json::from_slice(&fs::read(folder.join("node.json")).ok()?).ok()?;
+    u64::from_str_radix(&identity.seed, 16).ok()
+}
+
 fn identity(path: &Path) -> anyhow::Result<u64> {
     let at = path.display();
     match fs::read(path) {

@@ -10,9 +10,11 @@
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
 //! 6. [`node`]: assembles all of that.
-//! 7. [`rules`], [`mod@bench`]: the rules inside the binary, and how fast all of this is.
-//! 8. [`cli`]: the command line.
+//! 7. [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events.
+//! 8. [`mod@bench`]: how fast all of this is.
+//! 9. [`cli`]: the command line.
 
+pub mod backtest;
 pub mod bench;
 pub mod catalogue;
 pub mod chaos;

@@ -4,6 +4,8 @@
 mod outputs;
 #[path = "cli/page.rs"]
 mod page;
+#[path = "cli/past.rs"]
+mod past;
 #[path = "cli/rules.rs"]
 mod rules;
 #[path = "cli/scratch.rs"]
@@ -13,12 +15,13 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "run",
     "check",
     "new",
     "build",
     "test",
+    "backtest",
     "deploy",
     "rollback",
     "rules",
@@ -26,6 +29,7 @@ const VERBS: [&str; 16] = [
     "dead-letters",
     "query",
     "tap",
+    "record",
     "send",
     "log",
     "bench",
@@ -73,6 +77,15 @@ fn wrong_use_is_2_and_says_what_is_right() {
         "an address like http://127.0.0.1:5559 was expected",
     );
     has(&scratch.run(["send", "--metric", "much"]).fails(2), "a number was expected");
+    has(&scratch.run(["record", "--out", "x.ndjson"]).fails(2), "--for <SPAN>");
+    has(
+        &scratch.run(["record", "--out", "x.txt", "--events", "1"]).fails(2),
+        "ends in .ndjson, .csv or .msgpack",
+    );
+    has(
+        &scratch.run(["backtest", "x.wasm", "--from", "yesterday"]).fails(2),
+        "-2h (before the end of the log)",
+    );
     has(&scratch.run([]).fails(2), "Usage: tidegate");
 }
 
@@ -131,6 +144,7 @@ fn nobody_there_is_4_with_the_address_and_a_hint() {
     let outcomes = [
         scratch.run(["query"]),
         scratch.run(["tap"]),
+        scratch.run(["record", "--out", "x.ndjson", "--for", "1s"]),
         scratch.run(["rules"]),
         scratch.run(["deploy", "fine.wasm"]),
         scratch.run(["send", "--service", "x"]),

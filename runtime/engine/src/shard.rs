@@ -29,7 +29,7 @@ mod trial;
 
 pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
-pub use effects::{Asked, MAX_HOPS, Place, What};
+pub use effects::{Asked, MAX_HOPS, Place, What, mark_of};
 pub use engine::Engine;
 pub use health::{FAULTS, WINDOW};
 pub use keys::{OVERFLOW, key_of, owner};

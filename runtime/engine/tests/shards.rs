@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_engine::guest::{Fault, FaultKind, Guest, Guests, Native};
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::{Control, Limits, Origin, RuleSpec, Width};
-use tidegate_engine::shard::{Engine, Settings};
+use tidegate_engine::shard::{Engine, Settings, mark_of};
 use tidegate_event::{
     Action, Base, BatchBuilder, BatchRef, Field, FieldSet, Metric, NewEvent, Record, Reply, Spot, Timestamp,
 };
@@ -372,4 +372,17 @@ proptest! {
         prop_assert_eq!(&one, &run(2));
         prop_assert_eq!(&one, &run(5));
     }
+}
+
+#[test]
+fn what_a_rule_emits_says_who_emitted_it_for_ever() {
+    let mut play = Play::new(2, &[rule("again", "again", "not tagged \"again\"", Width::Stream)]);
+    let mut builder = BatchBuilder::new();
+    builder.push(&event("a", "b", "ok"));
+    let mut marks = Vec::new();
+    play.engine.feed(builder, Timestamp::EPOCH, |batch, _, _| {
+        marks.extend(batch.events().map(|event| event.binding()));
+    });
+    assert_eq!(marks, [0, mark_of("again")]);
+    assert_ne!(mark_of("again"), mark_of("others"));
 }

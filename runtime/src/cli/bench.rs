@@ -3,7 +3,9 @@
 use super::failure::{Exit, Failure};
 use super::screen::Screen;
 use crate::bench::workload::Kind;
-use crate::bench::{LoadArgs, StageArgs, decode, guest, load, many, matching, shard, stages};
+use crate::bench::{
+    BacktestArgs, LoadArgs, StageArgs, backtest, decode, guest, load, many, matching, shard, stages,
+};
 use clap::Subcommand;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ enum What {
     Stages(Stage),
     /// Many rules, each for a service of its own: memory, deployments, and what they do to other events.
     Rules(Stage),
+    /// A backtest over a log that is written for it.
+    Backtest(Past),
     /// A node over TCP: acked events a second, and how long an ack takes.
     Tcp(Load),
 }
@@ -59,6 +63,37 @@ struct Stage {
     /// The rule that wants every event: one that is built in.
     #[arg(long, default_value_t = StageArgs::default().rule)]
     rule: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Past {
+    /// Events in the log, about 140 bytes each on the disk for temporary files.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    events: u64,
+    /// Events a second of the log's own time.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    rate: u64,
+    /// Events of a batch.
+    #[arg(long, default_value_t = 256, value_parser = at_least_one)]
+    batch: usize,
+    /// Streams that speak.
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    streams: usize,
+    /// Which kind of fleet: steady, skewed, bursty, churn or long.
+    #[arg(long, default_value_t)]
+    workload: Kind,
+    /// Shards, each on a thread of its own.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    shards: usize,
+    /// How often; the median is told, and every report must be the same.
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
+    runs: usize,
+    /// The rule: one that is built in.
+    #[arg(long, default_value_t = StageArgs::default().rule)]
+    rule: String,
+    /// Count instructions over so many of the first events.
+    #[arg(long, default_value_t = 100_000)]
+    instructions: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,6 +150,7 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
         What::Guest(stage) => guest(&stage.into())?,
         What::Stages(stage) => stages(&stage.into())?,
         What::Rules(stage) => many(&stage.into())?,
+        What::Backtest(past) => backtest(&past.into())?,
         What::Tcp(tcp) => {
             let address = tcp.addr;
             // Whether anybody is there is asked first, so that the answer is the usual one.
@@ -130,6 +166,13 @@ impl From<Stage> for StageArgs {
     fn from(stage: Stage) -> Self {
         let Stage { streams, rules, matching, shards, workload, batch, seconds, rule } = stage;
         Self { streams, rules, matching, shards, workload, batch, seconds, rule }
+    }
+}
+
+impl From<Past> for BacktestArgs {
+    fn from(past: Past) -> Self {
+        let Past { events, rate, batch, streams, workload, shards, runs, rule, instructions } = past;
+        Self { events, rate, batch, streams, workload, shards, runs, rule, instructions }
     }
 }
 

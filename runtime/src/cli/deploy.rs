@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// Splits `name=value` at the first `=`.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE was expected".to_owned()),

@@ -82,20 +82,24 @@ fn line(data: &str) -> String {
 
 /// Cuts a stream of bytes into frames of server-sent events.
 #[derive(Debug, Default)]
-struct Frames {
+pub struct Frames {
     rest: Vec<u8>,
     name: String,
     data: String,
 }
 
+/// One frame.
 #[derive(Debug, PartialEq, Eq)]
-struct Frame {
-    name: String,
-    data: String,
+pub struct Frame {
+    /// The name of what happened; empty for an event.
+    pub name: String,
+    /// What came with it.
+    pub data: String,
 }
 
 impl Frames {
-    fn push(&mut self, chunk: &[u8]) -> Result<Vec<Frame>, Failure> {
+    /// Takes in more bytes, and gives the frames that are whole now.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<Frame>, Failure> {
         self.rest.extend_from_slice(chunk);
         let mut frames = Vec::new();
         let mut at = 0;

@@ -1,9 +1,12 @@
-//! `docs/cli.md`: what it says is typed, and what comes out is what it shows.
+//! `docs/cli.md` and `docs/rules/backtesting.md`: what they say is typed, and what comes out is what they show.
 
 use crate::scratch::Scratch;
 
 /// The page.
 const PAGE: &str = include_str!("../../../docs/cli.md");
+
+/// The page on backtests. Its module is one that is there.
+const BACKTESTING: &str = include_str!("../../../docs/rules/backtesting.md");
 
 /// Something that the reader types, and what the page shows below it.
 struct Typed<'a> {
@@ -13,10 +16,10 @@ struct Typed<'a> {
 }
 
 /// The sessions of the page: listings of the kind `console`, except those after `<!-- not run: … -->`.
-fn sessions() -> Vec<Typed<'static>> {
+fn sessions(page: &'static str) -> Vec<Typed<'static>> {
     let mut typed: Vec<Typed<'_>> = Vec::new();
     let (mut inside, mut left_out) = (false, false);
-    for (number, line) in PAGE.lines().enumerate() {
+    for (number, line) in page.lines().enumerate() {
         if line.starts_with("<!-- not run: ") {
             left_out = true;
         } else if line.starts_with("```") {
@@ -73,8 +76,21 @@ fn every_command_of_the_page_does_what_the_page_shows() {
     let data = scratch.path("tidegate-data").display().to_string();
     scratch.set("TIDEGATE__DATA", data);
     let _node = scratch.node(&[]);
-    let typed = sessions();
+    let typed = sessions(PAGE);
     assert!(typed.len() > 20, "only {} commands were found", typed.len());
+    play("docs/cli.md", typed, &scratch);
+}
+
+#[test]
+fn every_command_of_the_page_on_backtests_does_what_the_page_shows() {
+    let scratch = Scratch::new();
+    scratch.write("moving_average.wasm", crate::module());
+    let typed = sessions(BACKTESTING);
+    assert!(typed.len() > 5, "only {} commands were found", typed.len());
+    play("docs/rules/backtesting.md", typed, &scratch);
+}
+
+fn play(page: &str, typed: Vec<Typed<'_>>, scratch: &Scratch) {
     let mut folder = String::from(".");
     for Typed { line, command, shown } in typed {
         if let Some(into) = command.strip_prefix("cd ") {
@@ -85,7 +101,7 @@ fn every_command_of_the_page_does_what_the_page_shows() {
         let said: Vec<&str> = outcome.out.lines().collect();
         assert!(
             are_like(&shown, &said),
-            "docs/cli.md:{line}: `{command}` says\n{}\nbut the page shows\n{}",
+            "{page}:{line}: `{command}` says\n{}\nbut the page shows\n{}",
             outcome.out,
             shown.join("\n")
         );

@@ -101,8 +101,8 @@ impl Scratch {
         command
     }
 
-    pub fn run<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
-        outcome(self.command(TIDEGATE).args(arguments).stdin(Stdio::null()).output())
+    pub fn run<'a>(&self, arguments: impl AsRef<[&'a str]>) -> Outcome {
+        outcome(self.command(TIDEGATE).args(arguments.as_ref()).stdin(Stdio::null()).output())
     }
 
     /// The same with text on standard input.

@@ -17,7 +17,8 @@
 //! 44  reserved, 0                            48  ref tags
 //!                                            52  ref attributes
 //!                                            56  u32 flags
-//!                                            60  u32 binding: which deployed rule of a guest the row is for
+//!                                            60  u32 binding: which deployed rule of a guest the row is for; in the
+//!                                                log, the mark of the rule that emitted it
 //!
 //! flags of a row
 //! bits 0–1 metric (0 none, 1 i64, 2 f64) · 2 ttl · 3 host · 4 service · 5 state · 6 description are present

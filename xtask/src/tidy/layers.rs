@@ -38,6 +38,7 @@ const HOUSES: &[House] = &[
             &["sequencer", "control"],
             &["node"],
             &["rules"],
+            &["backtest"],
             &["bench"],
             &["cli"],
         ],

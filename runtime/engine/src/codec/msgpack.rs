@@ -31,6 +31,22 @@ pub fn decode_events(builder: &mut BatchBuilder, bytes: &[u8]) -> Result<usize, 
     Ok(builder.len() - rows)
 }
 
+/// Appends the event or the list of events at the beginning of the bytes, all or none, and says how many bytes that were.
+pub fn decode_next(builder: &mut BatchBuilder, bytes: &[u8]) -> Result<usize, EventError> {
+    let rows = builder.len();
+    let mut from = rmp_serde::Deserializer::new(bytes);
+    from.set_max_depth(DEPTH);
+    let mut writer = Writer::new(builder);
+    match Events(&mut writer).deserialize(&mut from) {
+        Ok(()) => Ok(bytes.len() - from.get_ref().len()),
+        Err(error) => {
+            let at = writer.events();
+            builder.truncate(rows);
+            Err(EventError { at, message: error.to_string() })
+        }
+    }
+}
+
 /// Appends the event as one map; fields that are absent are left out. What [`decode_events`] reads from it is the same
 /// event.
 pub fn encode_event(to: &mut Vec<u8>, event: &Event<'_>) {

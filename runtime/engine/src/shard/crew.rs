@@ -1,6 +1,7 @@
 //! The deployed rules of a shard by number, with what each has done in this step.
 
 use super::RuleCount;
+use super::effects::mark_of;
 use super::health::Health;
 use super::keys::Keys;
 use super::routes::Wish;
@@ -17,6 +18,8 @@ pub struct Rule {
     pub spec: RuleSpec,
     /// Its name, cheap to copy.
     pub name: Arc<str>,
+    /// What the events that it emits bear.
+    pub mark: u32,
     /// Where in the log it was deployed.
     pub deployed: u64,
     /// What it wants.
@@ -58,6 +61,7 @@ impl Rule {
             spec.outputs.iter().map(|(declared, to)| (declared.as_str().into(), to.as_str().into()));
         Self {
             name: spec.name.as_str().into(),
+            mark: mark_of(&spec.name),
             deployed,
             matcher,
             fields: spec.field_set(),

@@ -88,8 +88,15 @@ impl Cut {
     }
 }
 
-/// Appends the event that an effect describes. What the record does not say stays as in the base.
-pub fn build(effect: &Effect<'_>, from: &From<'_>, into: &mut BatchBuilder) -> Result<(), Cut> {
+/// What the events that a rule emits bear in their `binding`, from there on through the log: who emitted them. Guests do
+/// not see it: rows for them bear their own number there. Never 0, which is nobody.
+pub fn mark_of(rule: &str) -> u32 {
+    (tidegate_event::hash_bytes(0, rule.as_bytes()) as u32).max(1)
+}
+
+/// Appends the event that an effect describes, with the mark of the rule. What the record does not say stays as in the
+/// base.
+pub fn build(effect: &Effect<'_>, from: &From<'_>, mark: u32, into: &mut BatchBuilder) -> Result<(), Cut> {
     let record = &effect.record;
     let hops = match from {
         From::Event(event) => event.hops() + 1,
@@ -120,7 +127,7 @@ pub fn build(effect: &Effect<'_>, from: &From<'_>, into: &mut BatchBuilder) -> R
         Spot::Set(metric) => row.metric = Some(metric),
         Spot::Clear => row.metric = None,
     }
-    (row.key, row.slot, row.binding) = (0, 0, 0);
+    (row.key, row.slot, row.binding) = (0, 0, mark);
     (row.untimed, row.reaped, row.leaving) = (false, false, false);
     row.hops = hops.min(15);
     apply(effect, from, &mut row, into);

@@ -331,7 +331,7 @@ impl Group {
                 },
             };
             let event = step.events.len() as u32;
-            if let Err(cut) = effects::build(&effect, &from, &mut step.events) {
+            if let Err(cut) = effects::build(&effect, &from, rule.mark, &mut step.events) {
                 *crew.count(number).cut.entry(cut.reason()).or_default() += 1;
                 continue;
             }
