@@ -9,6 +9,7 @@ mod kill;
 pub mod log;
 mod mount;
 pub mod oracle;
+mod planted;
 mod reload;
 mod riemann;
 mod rules;
@@ -102,6 +103,9 @@ impl Run {
 
 /// `cargo xtask chaos`
 pub fn run(wish: &Wish) -> Result<()> {
+    if wish.planted {
+        return planted(&Workspace::ask()?);
+    }
     let kinds = || KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     let kind = KINDS.iter().find(|kind| kind.name == wish.kind);
     let kind = kind.with_context(|| format!("--kind {:?}: one of {} was expected", wish.kind, kinds()))?;
@@ -114,6 +118,11 @@ pub fn run(wish: &Wish) -> Result<()> {
 pub fn short(workspace: &Workspace, kind: &str) -> Result<()> {
     let kind = KINDS.iter().find(|known| known.name == kind).with_context(|| format!("{kind} is no kind"))?;
     one(kind, &Wish { seed: Some(1), ..Wish::default() }, &Tools::prepare(workspace)?)
+}
+
+/// Every planted bug must be found.
+pub fn planted(workspace: &Workspace) -> Result<()> {
+    planted::run(&Tools::prepare(workspace)?)
 }
 
 /// Programs and modules, where no later build touches them.
@@ -162,27 +171,33 @@ fn one(kind: &Kind, wish: &Wish, tools: &Tools) -> Result<()> {
     let cycles = wish.cycles.unwrap_or(kind.short);
     let repeat = format!("cargo xtask chaos --kind {} --cycles {cycles} --seed {seed}", kind.name);
     eprintln!("$ {repeat}");
+    let began = Instant::now();
+    let tally = start(kind, tools, cycles, seed, None).with_context(|| format!("`{repeat}` failed"))?;
+    let seconds = began.elapsed().as_secs();
+    match wish.json {
+        true => println!("{}", tally.json(kind.name, seed, cycles, seconds)),
+        false => println!("chaos {}: seed {seed}, {cycles} cycles in {seconds} s: {tally}", kind.name),
+    }
+    let missed: Vec<_> = kind.reaches.iter().filter(|name| tally.get(name) == 0).copied().collect();
+    if cycles >= LONG && !missed.is_empty() {
+        bail!("`{repeat}` never reached: {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+/// A run of a kind, perhaps with a planted bug.
+fn start(kind: &Kind, tools: &Tools, cycles: u64, seed: u64, plant: Option<&str>) -> Result<Tally> {
     let mut run = Run {
         chance: fastrand::Rng::with_seed(seed),
         cycles,
         program: tools.program.clone(),
         modules: tools.modules.clone(),
         folder: tools.folder.join("world"),
-        plant: None,
+        plant: plant.map(str::to_owned),
         tally: Tally::default(),
-        quiet: false,
+        quiet: plant.is_some(),
         shown: Instant::now(),
     };
-    let began = Instant::now();
-    (kind.run)(&mut run).with_context(|| format!("`{repeat}` failed"))?;
-    let seconds = began.elapsed().as_secs();
-    match wish.json {
-        true => println!("{}", run.tally.json(kind.name, seed, cycles, seconds)),
-        false => println!("chaos {}: seed {seed}, {cycles} cycles in {seconds} s: {}", kind.name, run.tally),
-    }
-    let missed: Vec<_> = kind.reaches.iter().filter(|name| run.tally.get(name) == 0).copied().collect();
-    if cycles >= LONG && !missed.is_empty() {
-        bail!("`{repeat}` never reached: {}", missed.join(", "));
-    }
-    Ok(())
+    (kind.run)(&mut run)?;
+    Ok(run.tally)
 }

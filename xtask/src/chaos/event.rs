@@ -101,6 +101,11 @@ pub fn digest(so_far: u64, metric: i64) -> u64 {
     so_far.wrapping_mul(31).wrapping_add(metric as u64)
 }
 
+/// Whether the rule `chaos_keeper` panics at this event, if it was deployed with `poison`.
+pub fn is_poison(id: u64) -> bool {
+    (id % LANE + id / LANE * 2_500) % 9_973 == 9_972
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ const POINTS: &[(&str, u64)] = &[
 /// What a long run must have come to.
 pub const REACHES: &[&str] = &[
     "kills in recovery",
+    "expiries after a restart",
     "torn tails cut off",
     "killed in recover.record",
     "killed in log.write",
@@ -70,6 +71,10 @@ fn lifetimes(run: &mut Run, mut world: World, lives: u64, done: u64) -> Result<W
 
 /// Loads the node, kills it, lets it recover, perhaps kills it again while it does, and checks.
 fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
+    let mayfly = (run.chance.u64(0..4) == 0).then(|| format!("mayfly-{}", world.tally.get("kills")));
+    if let Some(name) = &mayfly {
+        world.mayfly(name)?;
+    }
     let rate = run.chance.u64(200..1_500);
     let batch = run.chance.usize(1..40);
     world.load(rate, batch)?;
@@ -90,7 +95,11 @@ fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
         }
     }
     start(run, world)?;
-    let Err(error) = world.check() else { return Ok(()) };
+    let check = |world: &mut World| {
+        world.check()?;
+        mayfly.iter().try_for_each(|name| world.check_mayfly(name))
+    };
+    let Err(error) = check(world) else { return Ok(()) };
     // It may have ended at the moment that was asked for, in the middle of the checks.
     if world.node()?.ended()?.is_none() || !world.ends_as_asked()? {
         return Err(error);
@@ -98,7 +107,7 @@ fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
     world.tally.add("kills", 1);
     world.server = None;
     world.start()?;
-    world.check()
+    check(world)
 }
 
 /// One start that is killed before it is ready, if it takes long enough.

@@ -17,72 +17,94 @@ pub struct Row {
 }
 
 /// What a segment begins with, without the version.
-const HEAD: &[u8] = b"TGLOG";
-/// Where the first record begins.
-const BEGIN: usize = 64;
+const NAME: &[u8] = b"TGLOG\0\0";
 /// What a record begins with.
-const MARK: u32 = 0x3152_4754;
-/// Size of a record's head.
+const MARK: &[u8] = b"TGR1";
+/// Size of a segment's head, and of a record's.
+const HEAD: usize = 64;
 const RECORD: usize = 24;
 
-/// The segments of a log, in order.
-pub fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .with_context(|| format!("{} cannot be read", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|end| end == "log"))
-        .collect();
-    files.sort();
-    Ok(files)
+/// A segment file: where it is, the first position that may stand in it, and the how-manieth file of the log it is.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Where it is.
+    pub path: PathBuf,
+    first: u64,
+    number: u32,
 }
 
-/// Where the records of a segment begin, with where the last one ends.
-pub fn records(bytes: &[u8]) -> Vec<usize> {
-    let mut at = if bytes.starts_with(HEAD) { BEGIN.min(bytes.len()) } else { bytes.len() };
-    let mut begin = vec![at];
-    while let Some((_, _, payload)) = record(&bytes[at.min(bytes.len())..]) {
-        at += RECORD + payload.len();
-        begin.push(at);
+/// The segments of a log, in the order in which they were begun.
+pub fn segments(folder: &Path) -> Result<Vec<Segment>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let stem = if stem.contains('-') {
+            stem.to_owned()
+        } else {
+            format!("{stem}-{}", stem.parse().unwrap_or(0u32))
+        };
+        let parts = stem
+            .split_once('-')
+            .and_then(|(first, number)| Some((first.parse().ok()?, number.parse().ok()?)));
+        if let Some((first, number)) = parts.filter(|_| path.extension().is_some_and(|end| end == "log")) {
+            found.push(Segment { path, first, number });
+        }
     }
-    begin
+    found.sort_by_key(|segment| segment.number);
+    Ok(found)
 }
 
-/// The positions in a segment, each with where its record ends.
-pub fn positions(bytes: &[u8]) -> Vec<(usize, u64)> {
-    let ends = records(bytes).into_iter();
-    ends.filter_map(|at| {
-        let (_, position, payload) = record(&bytes[at..])?;
-        Some((at + RECORD + payload.len(), position))
-    })
-    .collect()
+/// A record of a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    kind: u8,
+    /// Its position.
+    pub position: u64,
+    /// The first byte of its head.
+    pub begin: usize,
+    /// The first byte behind it.
+    pub end: usize,
 }
 
-/// Kind, position and payload of the record at the beginning of these bytes.
-fn record(from: &[u8]) -> Option<(u8, u64, &[u8])> {
-    let head = from.first_chunk::<RECORD>()?;
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if word(0) != MARK {
-        return None;
+/// The records of a segment. Damaged ones are here too if their heads can be read.
+pub fn records(bytes: &[u8]) -> Vec<Record> {
+    let mut found = Vec::new();
+    let mut at =
+        if bytes.starts_with(NAME) { if bytes.get(7) == Some(&1) { 8 } else { HEAD } } else { bytes.len() };
+    while let Some(head) = bytes.get(at..at + RECORD) {
+        let long =
+            |at: usize| head[at..at + 8].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        let end = at + RECORD + (long(4) as u32) as usize;
+        if !head.starts_with(MARK) || end > bytes.len() {
+            break;
+        }
+        found.push(Record { kind: head[12], position: long(16), begin: at, end });
+        at = end;
     }
-    let payload = from[RECORD..].get(..word(4) as usize)?;
-    Some((head[12], u64::from(word(16)) | u64::from(word(20)) << 32, payload))
+    found
 }
 
-/// Every event of a log.
+/// Every event of a log. A file that was begun later takes the place of everything from its first position on in all
+/// earlier ones.
 pub fn read(folder: &Path) -> Result<impl Iterator<Item = Row>> {
     let mut rows = Vec::new();
-    for path in segments(folder)? {
+    let segments = segments(folder)?;
+    for (n, segment) in segments.iter().enumerate() {
+        let end = segments[n + 1..].iter().map(|later| later.first).min().unwrap_or(u64::MAX);
         // One that is past its retention may go while we look.
-        let Ok(bytes) = fs::read(&path) else { continue };
-        for at in records(&bytes) {
-            let Some((kind, position, payload)) = record(&bytes[at..]) else { break };
+        let Ok(bytes) = fs::read(&segment.path) else { continue };
+        for Record { kind, position, begin, end: to } in records(&bytes) {
+            let payload = &bytes[begin + RECORD..to];
             let block = match kind {
                 1 => payload,
                 4 => payload.get(8..).unwrap_or_default(),
                 _ => continue,
             };
             let Ok(batch) = BatchRef::check(block) else { continue };
-            rows.extend(batch.events().map(|event| Row { position, event: value(&event) }));
+            if position < end {
+                rows.extend(batch.events().map(|event| Row { position, event: value(&event) }));
+            }
         }
     }
     Ok(rows.into_iter())

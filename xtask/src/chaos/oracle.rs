@@ -157,9 +157,10 @@ impl Work {
             }
             "streams" => {
                 let streams = self.book.streams().iter();
-                Ok(streams
-                    .map(|(host, kept)| (host.clone(), json!([kept.digest as i64, kept.count])))
-                    .collect())
+                let two = |stream: &book::Stream| {
+                    [stream.all, stream.wholesome].map(|kept| json!([kept.digest as i64, kept.count]))
+                };
+                Ok(streams.map(|(host, stream)| (host.clone(), json!(two(stream)))).collect())
             }
             "sink" => {
                 let name = text("manner");

@@ -4,12 +4,13 @@
 
 use super::Run;
 use super::world::{Settings, World};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// What even a short run must have come to.
-pub const REACHES: &[&str] = &["trap faults", "loop faults", "hog faults", "flood faults", "hops cut"];
+pub const REACHES: &[&str] =
+    &["trap faults", "loop faults", "hog faults", "flood faults", "poison faults", "hops cut"];
 
 /// Each rule that misbehaves: its name, and with what it is deployed.
 const VILLAINS: [(&str, &[(&str, &str)]); 6] = [
@@ -51,6 +52,9 @@ pub fn run(run: &mut Run) -> Result<()> {
     world.start()?;
     // Copies alone: the log need not hold what the index would show.
     world.deploy("keeper", &run.module("chaos_keeper"), &[("to.sink", "oracle"), ("set.copy", "true")])?;
+    // Panics now and then, and must remember all but those events.
+    let victim = [("to.sink", "live"), ("set.says", "chaos victim"), ("set.poison", "true")];
+    world.deploy("victim", &run.module("chaos_keeper"), &victim)?;
     world.load(RATE, 1)?;
     std::thread::sleep(Duration::from_secs(1));
     let calm = stretch(&mut world, CALM)?;
@@ -84,6 +88,7 @@ pub fn run(run: &mut Run) -> Result<()> {
     }
     world.halt()?;
     world.check()?;
+    world.check_digests("chaos victim", 1).context("the rule that panics at poison")?;
     world.check_received(Duration::from_secs(20))?;
     windows(&mut world)?;
     if let Some(missed) = REACHES.iter().find(|name| world.tally.get(name) == 0) {
@@ -114,6 +119,8 @@ fn note(world: &mut World) -> Result<()> {
         let rule = world.get(&format!("/api/v1/rules/{name}"))?;
         world.tally.add(&format!("{name} faults"), rule["faults"].as_u64().unwrap_or_default());
     }
+    let victim = world.get("/api/v1/rules/victim")?;
+    world.tally.add("poison faults", victim["faults"].as_u64().unwrap_or_default());
     let metrics = world.metrics()?;
     let hops =
         metrics.iter().filter(|(series, _)| series.contains("_cut") && series.contains("reason=\"hops\""));
@@ -126,7 +133,7 @@ fn note(world: &mut World) -> Result<()> {
 pub fn windows(world: &mut World) -> Result<()> {
     let streams = world.oracle.ask(json!({ "do": "streams" }))?;
     let wanted: u64 =
-        streams.as_object().into_iter().flatten().filter_map(|(_, kept)| kept[1].as_u64()).sum();
+        streams.as_object().into_iter().flatten().filter_map(|(_, kept)| kept[0][1].as_u64()).sum();
     let began = Instant::now();
     loop {
         let received = world.oracle.ask(json!({ "do": "received" }))?;

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long a start may take: the data directories here are small.
 const READY: Duration = Duration::from_secs(60);
 
+/// How long a mayfly is valid.
+const MAYFLY: Duration = Duration::from_secs(1);
+
 /// What of the node's settings differs from one run to the next.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -225,38 +228,69 @@ impl World {
 
     /// What the rule `keeper` remembers is what the log says that it has seen.
     pub fn check_keeper(&mut self) -> Result<()> {
+        self.check_digests("chaos digest", 0)
+    }
+
+    /// The digests that a rule emits under this service are those of all events (0), or of all but the poison (1).
+    pub fn check_digests(&mut self, service: &str, which: usize) -> Result<()> {
         let wanted = self.oracle.ask(json!({ "do": "streams" }))?;
-        let wanted = wanted.as_object().cloned().unwrap_or_default();
-        let path = format!("/api/v1/query?limit=1000&q={}", escape("service = \"chaos digest\""));
+        let wanted: BTreeMap<&str, &Value> = wanted
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(host, kept)| (host.as_str(), &kept[which]))
+            .collect();
+        let path = format!("/api/v1/query?limit=1000&q={}", escape(&format!("service = \"{service}\"")));
         let began = Instant::now();
         loop {
-            let found = self.get(&path)?;
-            let found: BTreeMap<&str, i64> = found["events"]
-                .as_array()
-                .into_iter()
-                .flatten()
+            let answer = self.get(&path)?;
+            let events = answer["events"].as_array().into_iter().flatten();
+            let found: BTreeMap<&str, i64> = events
                 .filter_map(|event| Some((event["host"].as_str()?, event["metric"].as_i64()?)))
                 .collect();
-            let differs =
-                wanted.iter().find(|(host, kept)| found.get(host.as_str()).copied() != kept[0].as_i64());
-            let Some((host, kept)) = differs else { break };
+            let is_right = |(host, kept): &(&&str, &&Value)| {
+                kept[1] == 0 || found.get(**host).copied() == kept[0].as_i64()
+            };
+            let Some((host, kept)) = wanted.iter().find(|stream| !is_right(stream)) else { break };
             // What a rule emits comes a moment after the ack.
             if began.elapsed() > PATIENCE {
-                let has = found.get(host.as_str());
                 bail!(
-                    "{host}: the rule's digest should be {} after {} events and is {has:?}; {} of {} streams are right",
+                    "{host}: {service} should be {} after {} events and is {:?}; {} of {} streams are right",
                     kept[0],
                     kept[1],
-                    wanted
-                        .iter()
-                        .filter(|(host, kept)| found.get(host.as_str()).copied() == kept[0].as_i64())
-                        .count(),
+                    found.get(host),
+                    wanted.iter().filter(is_right).count(),
                     wanted.len()
                 );
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         self.tally.add("states compared", wanted.len() as u64);
+        Ok(())
+    }
+
+    /// An event that is valid for a moment; its stream must leave the index by itself.
+    pub fn mayfly(&mut self, name: &str) -> Result<()> {
+        let event = json!({ "host": name, "service": "mayfly", "ttl": MAYFLY.as_secs_f64() }).to_string();
+        self.ask("POST", "/api/v1/events", "application/json", event.as_bytes())?.text()?;
+        Ok(())
+    }
+
+    /// Its time is over.
+    pub fn check_mayfly(&mut self, name: &str) -> Result<()> {
+        let path =
+            format!("/api/v1/query?q={}", escape(&format!("service = \"mayfly\" and host = \"{name}\"")));
+        let began = Instant::now();
+        while self.get(&path)?["events"].as_array().is_some_and(|events| !events.is_empty()) {
+            if began.elapsed() > MAYFLY + Duration::from_secs(3) {
+                bail!(
+                    "the stream of {name} was valid for {MAYFLY:?} and is still in the index {:?} later",
+                    began.elapsed()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.tally.add("expiries after a restart", 1);
         Ok(())
     }
 

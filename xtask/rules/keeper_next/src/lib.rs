@@ -8,6 +8,12 @@ pub struct Settings {
     /// Whether the number after each event is emitted, so that the index has it.
     #[param(default = true)]
     echo: bool,
+    /// The service under which it is emitted.
+    #[param(default = "chaos digest")]
+    says: String,
+    /// Whether one event in ten thousand is poison: the rule panics, having changed what it remembers.
+    #[param(default = false)]
+    poison: bool,
     /// Whether each event is forwarded.
     #[param(default = false)]
     copy: bool,
@@ -29,6 +35,12 @@ pub struct Keeper {
     window: Tumbling<Count>,
 }
 
+/// Spread so that two connections do not send one at the same moment.
+fn is_poison(number: u64) -> bool {
+    let (lane, n) = (number >> 40, number & ((1 << 40) - 1));
+    (n + lane * 2_500) % 9_973 == 9_972
+}
+
 #[rule(query = r#"service = "chaos" and state != "expired""#, per = Stream, reads(metric, description))]
 impl Rule for Keeper {
     type Params = Settings;
@@ -42,13 +54,16 @@ impl Rule for Keeper {
         self.digest = self.digest.wrapping_mul(31).wrapping_add(said);
         self.count += 1;
         self.since += 1;
+        if settings.poison && is_poison(said) {
+            panic!("event {said} is poison");
+        }
         out.wake_at(self.window.add(out.now(), ()));
         if settings.copy {
             out.to(settings.sink).send();
         }
         if settings.echo {
             // A metric holds whole numbers to the last bit.
-            out.emit().service("chaos digest").metric(self.digest as i64).send();
+            out.emit().service(&settings.says).metric(self.digest as i64).send();
         }
     }
 

@@ -2,7 +2,7 @@
 //! what was there before is still there.
 
 use super::ledger::{Fate, Found, Lane};
-use crate::chaos::event::{LANE, SERVICE, check, digest, host};
+use crate::chaos::event::{LANE, SERVICE, check, digest, host, is_poison};
 use crate::chaos::log::Row;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,6 +20,13 @@ pub struct Kept {
     pub count: u64,
 }
 
+impl Kept {
+    fn add(&mut self, id: u64) {
+        self.digest = digest(self.digest, id as i64);
+        self.count += 1;
+    }
+}
+
 /// What is known of the log.
 #[derive(Default)]
 pub struct Book {
@@ -27,7 +34,16 @@ pub struct Book {
     position: u64,
     /// Positions with events of ours, and how many of them there were up to and with each.
     seen: Vec<(u64, u64)>,
-    streams: BTreeMap<String, Kept>,
+    streams: BTreeMap<String, Stream>,
+}
+
+/// What rules must remember of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stream {
+    /// One that sees every event.
+    pub all: Kept,
+    /// One for which poison never happened.
+    pub wholesome: Kept,
 }
 
 /// What a look found.
@@ -61,7 +77,7 @@ impl Verdict {
 
 impl Book {
     /// What each stream has said.
-    pub fn streams(&self) -> &BTreeMap<String, Kept> {
+    pub fn streams(&self) -> &BTreeMap<String, Stream> {
         &self.streams
     }
 
@@ -116,9 +132,11 @@ impl Book {
             }
             other => verdict.wrong.push(format!("at position {}: event {id}: {other:?}", row.position)),
         }
-        let kept = self.streams.entry(host(id)).or_default();
-        kept.digest = digest(kept.digest, id as i64);
-        kept.count += 1;
+        let stream = self.streams.entry(host(id)).or_default();
+        stream.all.add(id);
+        if !is_poison(id) {
+            stream.wholesome.add(id);
+        }
         let so_far = self.seen.last().map_or(0, |(_, count)| *count);
         match self.seen.last_mut() {
             Some((position, count)) if *position == row.position => *count += 1,
@@ -168,7 +186,7 @@ mod tests {
         let mut book = Book::default();
         let verdict = book.read([row(1, 0), row(3, 1)].into_iter(), &lanes, 0);
         assert_eq!((verdict.new, verdict.lost, verdict.wrong), (2, vec![2], vec![]));
-        assert_eq!(book.streams()["lane-0-0"], Kept { digest: 0, count: 1 });
+        assert_eq!(book.streams()["lane-0-0"].all, Kept { digest: 0, count: 1 });
 
         let mut altered = row(4, 2);
         altered.event["description"] = json!("other");

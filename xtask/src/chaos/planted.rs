@@ -1,0 +1,86 @@
+//! `--planted`: bugs that we know, turned on one after the other. A check that does not find its bug proves nothing, so each
+//! must be found, by the check that is meant to, in a run that passes without it.
+
+use super::{KINDS, Kind, Tools, start};
+use crate::program::{cargo, find};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+
+/// A bug, and who must find it.
+struct Plant {
+    bug: &'static str,
+    finds: Finds,
+    /// What is said when it is found, in part.
+    says: &'static [&'static str],
+}
+
+enum Finds {
+    /// A short run of this kind.
+    Kind(&'static str),
+    /// A unit test of the program.
+    Test(&'static str),
+}
+
+const PLANTS: &[Plant] = &[];
+
+pub fn run(tools: &Tools) -> Result<()> {
+    let (mut survived, mut controls) = (Vec::new(), BTreeSet::new());
+    for plant in PLANTS {
+        let by = match plant.finds {
+            Finds::Kind(name) => name,
+            Finds::Test(name) => name,
+        };
+        // A run that fails by itself finds nothing.
+        if controls.insert(by) {
+            plant
+                .attempt(tools, None)
+                .with_context(|| format!("{by} does not pass without a planted bug"))?;
+        }
+        match plant.attempt(tools, Some(plant.bug)) {
+            Err(error) if plant.says.iter().any(|says| format!("{error:#}").contains(says)) => {
+                println!("{:28} found by {by}: {}", plant.bug, short(&format!("{error:#}")));
+            }
+            Err(error) => survived.push(format!("{}: {by} failed for another reason: {error:#}", plant.bug)),
+            Ok(()) => survived.push(format!("{}: {by} passed", plant.bug)),
+        }
+    }
+    match survived.is_empty() {
+        true => Ok(()),
+        false => bail!("planted bugs that were not found:\n{}", survived.join("\n")),
+    }
+}
+
+/// The part of an error that says what was found.
+fn short(error: &str) -> String {
+    error.split(": ").skip(1).collect::<Vec<_>>().join(": ").chars().take(160).collect()
+}
+
+impl Plant {
+    fn attempt(&self, tools: &Tools, bug: Option<&str>) -> Result<()> {
+        match self.finds {
+            Finds::Kind(name) => {
+                let kind: &Kind =
+                    KINDS.iter().find(|kind| kind.name == name).context("a kind was expected")?;
+                start(kind, tools, kind.short, 1, bug).map(drop)
+            }
+            Finds::Test(name) => {
+                let nextest = ["nextest", "run", "--workspace", "--lib", name];
+                let test = ["test", "--workspace", "--lib", "--", name];
+                let mut run = cargo(if find("cargo-nextest").is_some() { &nextest } else { &test });
+                if let Some(bug) = bug {
+                    run.env("TIDEGATE_PLANT", bug);
+                }
+                let done = run.output().with_context(|| format!("the test {name}"))?;
+                let said = format!(
+                    "{}{}",
+                    String::from_utf8_lossy(&done.stdout),
+                    String::from_utf8_lossy(&done.stderr)
+                );
+                match done.status.success() {
+                    true => Ok(()),
+                    false => bail!("the test {name} failed: {said}"),
+                }
+            }
+        }
+    }
+}
