@@ -34,6 +34,8 @@ pub struct Wish {
     pub cycles: Option<u64>,
     /// Where chance begins; drawn anew if left out.
     pub seed: Option<u64>,
+    /// The program to test, with our rules' modules beside it; built if left out.
+    pub program: Option<PathBuf>,
     /// Whether the summary is JSON.
     pub json: bool,
     /// Whether the planted bugs are wanted, instead of a kind.
@@ -110,7 +112,10 @@ pub fn run(wish: &Wish) -> Result<()> {
     let kind = KINDS.iter().find(|kind| kind.name == wish.kind);
     let kind = kind.with_context(|| format!("--kind {:?}: one of {} was expected", wish.kind, kinds()))?;
     let workspace = Workspace::ask()?;
-    let tools = Tools::prepare(&workspace)?;
+    let tools = match &wish.program {
+        Some(program) => Tools::beside(&workspace, program)?,
+        None => Tools::prepare(&workspace)?,
+    };
     one(kind, wish, &tools)
 }
 
@@ -139,14 +144,30 @@ impl Tools {
         let words =
             ["build", "--release", "--package", "tidegate", "--bin", "tidegate", "--features", "chaos"];
         program::run(cargo(&words))?;
+        let modules = workspace.module("chaos_keeper");
+        Self::take(workspace, &workspace.program("release"), modules.parent().unwrap_or(&modules))
+    }
+
+    /// What was built before.
+    fn beside(workspace: &Workspace, program: &Path) -> Result<Self> {
+        let program = fs::canonicalize(program).with_context(|| format!("{}", program.display()))?;
+        Self::take(workspace, &program, program.parent().unwrap_or(&program))
+    }
+
+    fn take(workspace: &Workspace, program: &Path, modules: &Path) -> Result<Self> {
         let folder = workspace.target.join("chaos").join(format!("{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let program = folder.join("tidegate");
-        take(&workspace.program("release"), &program)?;
+        let tools = Self { program: folder.join("tidegate"), modules: folder.clone(), folder };
+        take(program, &tools.program)?;
+        take(
+            &std::env::current_exe().context("this program's own file")?,
+            &tools.folder.join(oracle::ORACLE),
+        )?;
         for rule in &workspace.chaos_rules {
-            take(&workspace.module(&rule.package), &folder.join(format!("{}.wasm", rule.package)))?;
+            let module = format!("{}.wasm", rule.package);
+            take(&modules.join(&module), &tools.folder.join(&module))?;
         }
-        Ok(Self { program, modules: folder.clone(), folder })
+        Ok(tools)
     }
 }
 

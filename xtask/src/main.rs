@@ -30,7 +30,7 @@ cargo xtask instructions [--accept]         count the instructions of each stage
                                             benches/instructions.json; --accept writes it anew
 cargo xtask figures [--soak SECONDS]        measure everything on this machine, as Markdown: about five minutes, and with
                                             --soak twice so many seconds more. The machine should do nothing else.
-cargo xtask chaos --kind KIND [--cycles N] [--seed S] [--json]
+cargo xtask chaos --kind KIND [--cycles N] [--seed S] [--json] [--program FILE]
                                             break a real node on purpose and check every promise: docs/testing.md has the kinds
 cargo xtask chaos --planted                 plant known bugs, one after the other: each must be found
 cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
@@ -113,6 +113,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
             (Wish::Chaos(chaos), "--kind") => chaos.kind = value()?,
             (Wish::Chaos(chaos), "--cycles") => chaos.cycles = Some(number(&word, &value()?)?),
             (Wish::Chaos(chaos), "--seed") => chaos.seed = Some(number(&word, &value()?)?),
+            (Wish::Chaos(chaos), "--program") => chaos.program = Some(value()?.into()),
             (Wish::Chaos(chaos), "--json") => chaos.json = true,
             (Wish::Chaos(chaos), "--planted") => chaos.planted = true,
             (Wish::Test(test), "--clients") => test.clients = true,

@@ -104,11 +104,7 @@ fn syncs(trace: &Path) -> Result<Vec<Sync>> {
         let took = line.rsplit_once('<').and_then(|(_, took)| took.trim_end_matches('>').parse::<f64>().ok());
         let Some(took) = took else { continue };
         let from = begun.remove(thread).unwrap_or(at);
-        syncs.push(Sync {
-            from,
-            to: from + took,
-            fine: line.contains(") = 0 ") || line.contains(")    = 0 "),
-        });
+        syncs.push(Sync { from, to: from + took, fine: line.contains("= 0 <") });
     }
     Ok(syncs)
 }
@@ -122,7 +118,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tidegate-trace-{}", std::process::id()));
         fs::write(
             &folder,
-            "7 100.000000 fdatasync(9) = 0 <0.002000>\n\
+            "7 100.000000 fdatasync(9)   = 0 <0.002000>\n\
              8 100.500000 fdatasync(9) = -1 EIO (Input/output error) (INJECTED) <0.000010>\n\
              7 101.000000 fdatasync(9 <unfinished ...>\n\
              9 101.000500 +++ exited with 0 +++\n\

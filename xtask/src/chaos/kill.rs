@@ -101,11 +101,11 @@ fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
     };
     let Err(error) = check(world) else { return Ok(()) };
     // It may have ended at the moment that was asked for, in the middle of the checks.
-    if world.node()?.ended()?.is_none() || !world.ends_as_asked()? {
+    if !world.ends_as_asked()? {
         return Err(error);
     }
     world.tally.add("kills", 1);
-    world.server = None;
+    world.kill()?;
     world.start()?;
     check(world)
 }

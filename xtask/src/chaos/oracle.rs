@@ -25,6 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The hidden word that makes this program the oracle.
 pub const WORD: &str = "chaos-oracle";
 
+/// What the copy of this program is called, which lies beside the program under test.
+pub const ORACLE: &str = "oracle";
+
 /// Connections: the last of them speaks HTTP, all others Riemann's protocol. One more is for fresh events.
 const LANES: u64 = 4;
 
@@ -38,9 +41,8 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Starts the process.
-    pub fn start() -> Result<Self> {
-        let program = std::env::current_exe().context("this program's own file")?;
+    /// Starts the process: this copy of our own program.
+    pub fn start(program: &Path) -> Result<Self> {
         let mut command = Command::new(program);
         let mut child = command.arg(WORD).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();

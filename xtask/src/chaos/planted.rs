@@ -21,7 +21,19 @@ enum Finds {
     Test(&'static str),
 }
 
-const PLANTS: &[Plant] = &[];
+const PLANTS: &[Plant] = &[
+    Plant { bug: "ack-before-write", finds: Finds::Kind("kill"), says: &["acked events are lost"] },
+    Plant {
+        bug: "ack-before-sync",
+        finds: Finds::Kind("eio"),
+        says: &["acked as synced although no sync succeeded"],
+    },
+    Plant {
+        bug: "crc-without-length",
+        finds: Finds::Test("a_record_whose_length_was_changed_is_none"),
+        says: &["panicked at"],
+    },
+];
 
 pub fn run(tools: &Tools) -> Result<()> {
     let (mut survived, mut controls) = (Vec::new(), BTreeSet::new());

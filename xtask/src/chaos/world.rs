@@ -3,7 +3,7 @@
 use super::Tally;
 use super::http::{Answer, ask, escape};
 use super::mount::Mount;
-use super::oracle::{Oracle, PATIENCE};
+use super::oracle::{ORACLE, Oracle, PATIENCE};
 use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl World {
         }
         let data = folder.join("data");
         fs::create_dir_all(&data).with_context(|| format!("{} cannot be made", data.display()))?;
-        let oracle = Oracle::start()?;
+        let oracle = Oracle::start(&program.with_file_name(ORACLE))?;
         let Settings { segment, keep, ack, more } = settings;
         let ack = ack.map(|ack| format!("ack = \"{ack}\"\n")).unwrap_or_default();
         let config = format!(
