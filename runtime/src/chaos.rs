@@ -1,5 +1,5 @@
 //! Moments at which a test lets the process die, and bugs that a test plants. Both exist only in a program that was built
-//! with the feature `chaos`; without it nothing of this file is left.
+//! with the feature `chaos`, and in unit tests; without it nothing of this file is left.
 //!
 //! - `TIDEGATE_FAIL=log.roll:kill@3,recover.record:kill@100` ends the process when it comes to `log.roll` for the third
 //!   time, or to `recover.record` for the hundredth. It ends at once, as by `kill -9`: nothing is flushed, nothing unwinds.
@@ -10,7 +10,7 @@
 
 pub use inner::{failpoint, failpoint_after, planted};
 
-#[cfg(feature = "chaos")]
+#[cfg(any(test, feature = "chaos"))]
 mod inner {
     use std::collections::BTreeMap;
     use std::sync::{LazyLock, Mutex};
@@ -58,6 +58,8 @@ mod inner {
         }
         if ends.get(name) == Some(&visit) {
             half();
+            // Others do what they can do meanwhile: an ack that was sent too early gets out.
+            std::thread::sleep(std::time::Duration::from_millis(2));
             eprintln!("chaos: ends at {name}, visit {visit}");
             std::process::abort();
         }
@@ -69,7 +71,7 @@ mod inner {
     }
 }
 
-#[cfg(not(feature = "chaos"))]
+#[cfg(not(any(test, feature = "chaos")))]
 mod inner {
     /// A moment between two effects that last. Nothing happens here in this build.
     #[inline(always)]

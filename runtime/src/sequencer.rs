@@ -10,7 +10,7 @@
 //! causes at most one further position, so emitted events cannot pile up either.
 
 use crate::catalogue::Catalogue;
-use crate::chaos::failpoint;
+use crate::chaos::{failpoint, planted};
 use crate::checkpoint::{Commit, Head, Jobs, Loaded};
 use crate::clock;
 use crate::ingest::{
@@ -422,7 +422,7 @@ impl Sequencer {
                     return;
                 }
                 // Accepted means taken in; while the log cannot be written that would be too much to say.
-                if level <= Level::Accepted
+                if (level <= Level::Accepted || planted("ack-before-write"))
                     && self.retry.is_none()
                     && let Some(ack) = append.ack.take()
                 {
@@ -570,7 +570,7 @@ impl Sequencer {
                         input.accepted.add(events);
                         match ack {
                             // Each at its own level, whoever shares the batch.
-                            Some(ack) if input.level == Level::Synced => {
+                            Some(ack) if input.level == Level::Synced && !planted("ack-before-sync") => {
                                 self.unsynced.push_back((position, ack))
                             }
                             Some(ack) => drop(ack.send(Ok(Accepted { position: Some(position) }))),

@@ -4,6 +4,7 @@
 use super::Retention;
 use super::disk::Disk;
 use super::list::{limit, list};
+use crate::chaos::failpoint;
 use crate::telemetry::Telemetry;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
@@ -109,9 +110,11 @@ impl Pruning {
             if !replaced && ((!old && total <= self.retention.keep_bytes) || segment.end > low_water) {
                 break;
             }
+            failpoint("log.prune");
             if self.disk.remove(&segment.file).is_err() {
                 return;
             }
+            failpoint("log.pruned");
             total -= segment.size;
             self.telemetry.log.segments.add(-1);
             self.telemetry.log.size.add(-(segment.size as i64));

@@ -1,6 +1,7 @@
 //! What is written reads back; torn tails go, damage is contained and named, old segments make room.
 
 mod failing;
+mod lengths;
 mod model;
 mod sim;
 

@@ -7,6 +7,7 @@ use super::prune::{LowWater, Pruner, Pruning};
 use super::segment::{self, HEAD, Head, Kind, Name};
 use super::sync::{Syncer, Syncing, Wake, Written};
 use super::{Change, LogError, Reader, Retention, Standing, time_payload};
+use crate::chaos::{failpoint, failpoint_after};
 use crate::clock;
 use crate::telemetry::Telemetry;
 use std::fs;
@@ -205,6 +206,7 @@ impl Log {
         let Some((first, last)) = self.gathered.take() else { return Ok(()) };
         let started = clock::start();
         let result = self.write_out(first, last, catalogue);
+        failpoint("log.written");
         self.buffer.clear();
         self.telemetry.log.nanos.add(started.elapsed().as_nanos() as u64);
         match &result {
@@ -245,6 +247,8 @@ impl Log {
             Some(now) => now,
             None => self.begin(first, &catalogue)?,
         };
+        failpoint("log.write");
+        failpoint_after("log.torn", || drop(now.file.append(&self.buffer[..self.buffer.len() / 2])));
         if let Err(error) = now.file.append(&self.buffer) {
             // Part of it may be there. It was never acked: the next segment takes its place.
             self.abandon(&now);
@@ -349,6 +353,7 @@ impl Log {
         catalogue: &impl Fn() -> Vec<Standing>,
     ) -> Result<(), LogError> {
         let Some(first) = unsynced.front().map(|written| written.first) else { return Ok(()) };
+        failpoint("log.again");
         let mut now = self.begin(first, catalogue)?;
         for written in &*unsynced {
             if let Err(error) = now.file.append(&written.bytes) {
@@ -410,6 +415,7 @@ impl Log {
         let standing = rmp_serde::to_vec_named(&catalogue()).unwrap_or_default();
         segment::push(&mut head, self.salt, Kind::Catalogue, first, &[&standing]);
         let file_name = name.to_string();
+        failpoint("log.roll");
         let file = self.disk.create(&file_name).map_err(LogError::file(&*self.disk, &file_name))?;
         self.newest = name.number;
         let len = head.len() as u64;
@@ -420,6 +426,7 @@ impl Log {
             self.abandon(&open);
             return Err(LogError::file(&*self.disk, &open.name)(error));
         }
+        failpoint("log.rolled");
         debug_assert!(head.len() > HEAD, "a segment begins with a catalogue");
         if let Some(syncing) = &self.syncing {
             syncing.created();

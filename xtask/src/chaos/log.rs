@@ -39,11 +39,6 @@ pub fn segments(folder: &Path) -> Result<Vec<Segment>> {
     for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let stem = if stem.contains('-') {
-            stem.to_owned()
-        } else {
-            format!("{stem}-{}", stem.parse().unwrap_or(0u32))
-        };
         let parts = stem
             .split_once('-')
             .and_then(|(first, number)| Some((first.parse().ok()?, number.parse().ok()?)));
@@ -70,8 +65,7 @@ pub struct Record {
 /// The records of a segment. Damaged ones are here too if their heads can be read.
 pub fn records(bytes: &[u8]) -> Vec<Record> {
     let mut found = Vec::new();
-    let mut at =
-        if bytes.starts_with(NAME) { if bytes.get(7) == Some(&1) { 8 } else { HEAD } } else { bytes.len() };
+    let mut at = if bytes.starts_with(NAME) { HEAD } else { bytes.len() };
     while let Some(head) = bytes.get(at..at + RECORD) {
         let long =
             |at: usize| head[at..at + 8].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
