@@ -218,7 +218,7 @@ impl Counter {
 /// A host for one module.
 fn host(candidate: &Candidate, fuel: bool) -> anyhow::Result<Host> {
     let none: Arc<dyn tidegate_wasm::ModuleStore> = Arc::new(|_: &str| None);
-    let options = HostOptions { instances: INSTANCES, fuel, data: None };
+    let options = HostOptions { instances: INSTANCES, fuel, ..HostOptions::default() };
     let host = Host::new(&options, none).context("the wasm engine does not start")?;
     host.compile(&candidate.wasm).map_err(|refusal| anyhow!("{refusal}"))?;
     Ok(host)

@@ -6,13 +6,14 @@
 //! again by itself. Nothing is written, and a node may go on writing while the log is read.
 
 use super::source::{Progress, Range, Read};
+use crate::catalogue::Catalogue;
 use crate::log::{Reader, Record, Standing};
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_engine::rule::Control;
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Span, Timestamp};
 
 /// Events take a while from their sender to the log: only what is behind by more than this is late.
@@ -158,28 +159,22 @@ impl Past {
     /// The rules that are deployed at the end of the log, by name.
     pub fn deployed(&self) -> anyhow::Result<BTreeMap<String, Standing>> {
         let firsts = firsts(&self.folder)?;
-        let mut rules = BTreeMap::new();
-        let Some((last, _)) = firsts.last() else { return Ok(rules) };
+        let Some((last, _)) = firsts.last() else { return Ok(BTreeMap::new()) };
         let mut reader = Reader::open(&self.folder, *last)?;
+        let mut catalogue = Catalogue::new(Arc::default());
         while let Some(record) = reader.read()? {
             match record {
                 Record::Catalogue(standing) => {
-                    rules = standing.into_iter().map(|rule| (rule.spec.name.clone(), rule)).collect();
+                    catalogue = Catalogue::new(Arc::default());
+                    standing.iter().for_each(|rule| catalogue.stand(rule));
                 }
-                Record::Change(position, change) => match change.control {
-                    Control::Deploy(spec) => {
-                        let standing = Standing { deployed: position, at: change.now, spec: *spec };
-                        rules.insert(standing.spec.name.clone(), standing);
-                    }
-                    Control::Remove { name } => {
-                        rules.remove(&name);
-                    }
-                    _ => {}
-                },
+                Record::Change(position, change) => {
+                    catalogue.change(&change.control, position, Timestamp(change.now));
+                }
                 _ => {}
             }
         }
-        Ok(rules)
+        Ok(catalogue.standing().into_iter().map(|rule| (rule.spec.name.clone(), rule)).collect())
     }
 }
 

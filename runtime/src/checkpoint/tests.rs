@@ -26,7 +26,7 @@ fn chains(folder: &Path) {
     let all = Slice { states: vec![state(1, "a"), state(2, "b")], ..Slice::default() };
     write(folder, &head(10, None), &[all]);
     let some = Slice { states: vec![state(1, "c")], same_states: vec![(1, 2)], ..Slice::default() };
-    write(folder, &head(20, Some(10)), &[some.clone()]);
+    write(folder, &head(20, Some(10)), std::slice::from_ref(&some));
     write(folder, &head(30, Some(20)), &[Slice { same_states: vec![(1, 1)], ..Slice::default() }]);
     write(folder, &head(40, None), &[Slice { states: vec![state(3, "d")], ..Slice::default() }]);
     write(

@@ -21,6 +21,8 @@ pub trait Disk: Debug + Send + Sync {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     /// Cuts a file down to so many bytes.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+    /// Gives a file another name, all at once.
+    fn rename(&self, name: &str, new: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Returns when what was created and removed survives a power cut.
@@ -83,6 +85,10 @@ impl Disk for Folder {
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         OpenOptions::new().write(true).open(self.0.join(name))?.set_len(len)
+    }
+
+    fn rename(&self, name: &str, new: &str) -> io::Result<()> {
+        fs::rename(self.0.join(name), self.0.join(new))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -17,6 +17,9 @@ const NAME: &[u8; 7] = b"TGLOG\0\0";
 /// Size of a record's head.
 pub const RECORD_HEAD: usize = 24;
 
+/// How the name of a file ends that nobody has finished.
+pub const UNFINISHED: &str = ".new";
+
 /// What a record begins with.
 pub const MARK: [u8; 4] = *b"TGR1";
 
@@ -77,6 +80,11 @@ impl fmt::Display for Name {
 }
 
 impl Name {
+    /// What its file is called until everything is in it that it was begun for: before that it must take no other's place.
+    pub fn unfinished(self) -> String {
+        format!("{self}{UNFINISHED}")
+    }
+
     /// What a file is called; `None` when it is no segment's name.
     pub fn parse(file: &str) -> Option<Self> {
         let (first, number) = file.strip_suffix(".log")?.split_once('-')?;

@@ -4,7 +4,7 @@
 use super::disk::{Disk, DiskFile, Folder};
 use super::list::list;
 use super::prune::{LowWater, Pruner, Pruning};
-use super::segment::{self, HEAD, Head, Kind, Name};
+use super::segment::{self, HEAD, Head, Kind, Name, UNFINISHED};
 use super::sync::{Syncer, Syncing, Wake, Written};
 use super::{Change, LogError, Reader, Retention, Standing, time_payload};
 use crate::chaos::{failpoint, failpoint_after};
@@ -92,6 +92,14 @@ impl Log {
         retention: Retention,
         telemetry: Arc<Telemetry>,
     ) -> Result<(Self, Reader), LogError> {
+        for entry in disk.list().map_err(LogError::file(&*disk, ""))? {
+            // Whoever began it did not live to finish it; what it was to hold stands elsewhere.
+            if entry.name.ends_with(UNFINISHED)
+                && let Err(error) = disk.remove(&entry.name)
+            {
+                tracing::warn!(segment = entry.name, %error, "an unfinished log segment stays, and does not count");
+            }
+        }
         let segments = list(&*disk, 0)?;
         telemetry.log.segments.set(segments.len() as i64);
         telemetry.log.size.set(segments.iter().map(|segment| segment.size).sum::<u64>() as i64);
@@ -245,7 +253,10 @@ impl Log {
         }
         let mut now = match self.now.take() {
             Some(now) => now,
-            None => self.begin(first, &catalogue)?,
+            None => {
+                let name = Name { first, number: self.newest + 1 };
+                self.begin(name, name.to_string(), &catalogue)?
+            }
         };
         failpoint("log.write");
         failpoint_after("log.torn", || drop(now.file.append(&self.buffer[..self.buffer.len() / 2])));
@@ -353,17 +364,24 @@ impl Log {
         catalogue: &impl Fn() -> Vec<Standing>,
     ) -> Result<(), LogError> {
         let Some(first) = unsynced.front().map(|written| written.first) else { return Ok(()) };
+        let name = Name { first, number: self.newest + 1 };
         failpoint("log.again");
-        let mut now = self.begin(first, catalogue)?;
-        for written in &*unsynced {
-            if let Err(error) = now.file.append(&written.bytes) {
-                self.abandon(&now);
-                return Err(LogError::file(&*self.disk, &now.name)(error));
-            }
-            now.written += written.bytes.len() as u64;
-            self.telemetry.log.size.add(written.bytes.len() as i64);
-            self.telemetry.log.rewritten.add(written.bytes.len() as u64);
+        let mut now = self.begin(name, name.unfinished(), catalogue)?;
+        let mut bytes = 0;
+        let all = unsynced.iter().try_for_each(|written| {
+            bytes += written.bytes.len() as u64;
+            now.file.append(&written.bytes)
+        });
+        failpoint("log.taken");
+        // Only now does it take the place of what was written before, all at once.
+        if let Err(error) = all.and_then(|()| self.disk.rename(&now.name, &name.to_string())) {
+            self.abandon(&now);
+            return Err(LogError::file(&*self.disk, &now.name)(error));
         }
+        now.name = name.to_string();
+        now.written += bytes;
+        self.telemetry.log.size.add(bytes as i64);
+        self.telemetry.log.rewritten.add(bytes);
         unsynced.iter_mut().for_each(|written| written.file = now.file.clone());
         self.settle(now);
         Ok(())
@@ -408,13 +426,16 @@ impl Log {
         }
     }
 
-    /// Begins a new segment.
-    fn begin(&mut self, first: u64, catalogue: impl Fn() -> Vec<Standing>) -> Result<Open, LogError> {
-        let name = Name { first, number: self.newest + 1 };
+    /// Begins a new segment, in a file of this name.
+    fn begin(
+        &mut self,
+        name: Name,
+        file_name: String,
+        catalogue: impl Fn() -> Vec<Standing>,
+    ) -> Result<Open, LogError> {
         let mut head = Head { name, salt: self.salt }.write().to_vec();
         let standing = rmp_serde::to_vec_named(&catalogue()).unwrap_or_default();
-        segment::push(&mut head, self.salt, Kind::Catalogue, first, &[&standing]);
-        let file_name = name.to_string();
+        segment::push(&mut head, self.salt, Kind::Catalogue, name.first, &[&standing]);
         failpoint("log.roll");
         let file = self.disk.create(&file_name).map_err(LogError::file(&*self.disk, &file_name))?;
         self.newest = name.number;

@@ -66,7 +66,7 @@ pub async fn replay(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     };
     let to = match &letter.from {
         Sender::Rule { .. } => {
-            let itself = || app.telemetry.add_input("dead-letters", "dead-letters", "");
+            let itself = || app.telemetry.add_input("dead-letters", "dead-letters", "", app.http.level);
             let input = app.revived.get_or_init(itself);
             let acked = app.ingest.append(input, marked(&id, &event.event(0))).await?;
             let stopping = || Failure::from(crate::ingest::Refused::Stopping);

@@ -196,7 +196,7 @@ async fn the_overview_shows_every_counter_once() {
     }
     let input = |name: &str, address: std::net::SocketAddr, received: u64| {
         json!({ "name": name, "kind": name, "address": address.to_string(), "received": received,
-                "accepted": received, "rejected": 0, "shed": 0 })
+                "accepted": received, "rejected": 0, "shed": 0, "level": "logged" })
     };
     assert_eq!(inputs, json!([input("http", node.http, 2), input("riemann-ws", node.riemann, 0)]));
     let expected = json!({

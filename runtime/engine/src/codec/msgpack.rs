@@ -115,7 +115,7 @@ mod tests {
             metric: Some(Metric::Int(i64::MIN)),
             ttl: Some(2.5),
             tags: &["a", "b"],
-            attributes: &[("host", "not the field"), ("rack", "7")],
+            attributes: &[("host.name", "not the field"), ("rack", "7")],
             time,
             hops: 0,
         });

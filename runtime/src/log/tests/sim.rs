@@ -179,6 +179,13 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn rename(&self, name: &str, new: &str) -> io::Result<()> {
+        let mut sim = self.call("rename")?;
+        let inode = sim.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        sim.names.insert(new.to_owned(), inode);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut sim = self.call("remove")?;
         let inode = sim.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
