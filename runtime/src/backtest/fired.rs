@@ -214,11 +214,11 @@ mod tests {
         assert_eq!(
             told(&fired(said)),
             [
-                "1..4 pager a critical",
-                "3..10 pager b warning",
-                "6..7 pager a warning",
-                "7..- pager a critical",
-                "8..- board a critical"
+                "1s..4s pager a critical",
+                "3s..10s pager b warning",
+                "6s..7s pager a warning",
+                "7s..- pager a critical",
+                "8s..- board a critical"
             ]
         );
     }
@@ -229,7 +229,7 @@ mod tests {
         let old = fired("4 p a critical\n9 p a ok\n12 p b critical\n13 p b ok\n20 p c warning");
         let moved = compare(&new, &old);
         assert_eq!(moved.same, 1);
-        assert_eq!(told(&moved.new), ["10..11 p b critical", "20..- p c critical"]);
-        assert_eq!(told(&moved.gone), ["12..13 p b critical", "20..- p c warning"]);
+        assert_eq!(told(&moved.new), ["10s..11s p b critical", "20s..- p c critical"]);
+        assert_eq!(told(&moved.gone), ["12s..13s p b critical", "20s..- p c warning"]);
     }
 }

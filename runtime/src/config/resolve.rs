@@ -15,9 +15,9 @@ use tidegate_event::Span;
 
 /// Checks the whole tree and reports everything that is wrong with it; what is wrong has its default in the result.
 pub(super) fn resolve(root: &mut Section<'_>) -> Config {
+    let data = root.text("data", "\"./tidegate-data\"").unwrap_or_else(|| "./tidegate-data".into());
     let log = log(root.section("log"));
     let logs = log.enabled;
-    let data = root.text("data", "\"./tidegate-data\"").unwrap_or_else(|| "./tidegate-data".into());
     Config {
         data: data.into(),
         log,

@@ -200,12 +200,13 @@ async fn the_overview_shows_every_counter_once() {
     };
     assert_eq!(inputs, json!([input("http", node.http, 2), input("riemann-ws", node.riemann, 0)]));
     let expected = json!({
-        "version": "0.1.0", "events_total": 2, "index_size": 7, "position": 12,
+        "version": "0.1.0", "log": { "segments": 0, "bytes": 0, "gaps": 0, "trouble": null }, "events_total": 2, "index_size": 7, "position": 12,
         "states": { "ok": 4, "warning": 0, "critical": 2, "unknown": 0, "expired": 0, "other": 1 },
         "shards": [{ "number": 0, "events_per_second": 0.0, "ns_per_event": null, "busy": 0.0, "queued": 2,
                      "streams": 7, "refused": 3, "rule_memory": 65_536, "rule_faults": 1 }],
         "outputs": [{ "name": "board", "kind": "live", "status": "failing", "queued": 0, "capacity": 100,
                       "queued_bytes": 7, "per_second": 0.0, "delivered": 5, "dropped": 0, "failed": 0,
+                      "breaker": "closed", "spool_bytes": 0,
                       "last_error": "refused" }],
     });
     assert_eq!(seen, expected);
