@@ -97,7 +97,7 @@ fn play(page: &str, typed: Vec<Typed<'_>>, scratch: &Scratch) {
             folder = format!("{folder}/{into}");
             continue;
         }
-        let outcome = scratch.shell(&format!("cd {folder} && {command}"));
+        let outcome = scratch.shell(&format!("cd {folder} || exit; {command}"));
         let said: Vec<&str> = outcome.out.lines().collect();
         assert!(
             are_like(&shown, &said),
