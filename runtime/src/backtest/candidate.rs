@@ -38,7 +38,6 @@ pub struct Wishes {
 
 impl Wishes {
     /// What was wished for, and where nothing was, as the rule is deployed that it replaces.
-    #[must_use]
     pub fn over(mut self, deployed: &Candidate) -> anyhow::Result<Self> {
         let manifest = manifest(&deployed.wasm)?;
         let spec = &deployed.spec;

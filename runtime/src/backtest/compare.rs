@@ -90,7 +90,8 @@ impl Compared {
             match order {
                 Ordering::Equal => {
                     self.same += 1;
-                    (rule.next(), against.next());
+                    rule.next();
+                    against.next();
                 }
                 Ordering::Less => {
                     self.only_rule += 1;

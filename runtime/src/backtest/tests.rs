@@ -75,7 +75,7 @@ impl Recorded {
                     host: Some(&format!("web{stream}")),
                     service: Some("api"),
                     metric: Some(Metric::Float(wave + (noise >> 40) as f64 / 1e6)),
-                    ttl: Some(if stream % 5 == 0 { 0.05 } else { 60.0 }),
+                    ttl: Some(if stream.is_multiple_of(5) { 0.05 } else { 60.0 }),
                     ..NewEvent::default()
                 });
             }

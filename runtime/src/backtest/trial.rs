@@ -320,7 +320,7 @@ impl Trial {
                         kind: trouble.fault.kind.name(),
                         message: trouble.fault.message.clone(),
                         during: trouble.fault.during.clone(),
-                        event: trouble.event.as_ref().map(|event| as_json(event)),
+                        event: trouble.event.as_ref().map(as_json),
                         quarantined_until: trouble.quarantined_until.map(super::moment),
                     });
                 }

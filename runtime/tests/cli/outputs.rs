@@ -229,7 +229,7 @@ fn what_an_output_refuses_is_a_dead_letter_until_it_is_sent_again() {
     has(letter["message"].as_str().unwrap(), "422 Unprocessable Entity not this");
     drop(node);
     let node = scratch.node(&[]);
-    assert_eq!(letters(&scratch), [letter.clone()], "neither lost nor doubled by the replay");
+    assert_eq!(letters(&scratch), std::slice::from_ref(&letter), "neither lost nor doubled by the replay");
     receiver.0.lock().unwrap().refused = None;
     let id = letter["id"].as_str().unwrap();
     assert_eq!(scratch.run(["dead-letters", "replay", id]).fine(), "1 letter sent again\n");

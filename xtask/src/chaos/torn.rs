@@ -97,9 +97,7 @@ fn exported(world: &World) -> Result<Vec<i64>> {
         bail!("`tidegate log export` failed: {}", String::from_utf8_lossy(&done.stderr));
     }
     let lines = done.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let parsed = lines
-        .map(|line| Ok(serde_json::from_slice::<Value>(line)?["metric"].as_i64().context("a number")?));
-    parsed.collect()
+    lines.map(|line| serde_json::from_slice::<Value>(line)?["metric"].as_i64().context("a number")).collect()
 }
 
 /// Starts the node on what is in its data directory, lets it take an event, and ends it. The log must then hold what it

@@ -64,7 +64,6 @@ pub fn read(from: impl BufRead, progress: &Progress, gather: &mut Gather<'_>) ->
         let at = line.position().map_or(0, csv::Position::line);
         progress.done.store(table.position().byte(), Relaxed);
         builder = std::mem::take(&mut builder).finish().into_builder();
-        let tags: Vec<&str>;
         let mut event = NewEvent::default();
         let (mut listed, mut attributes) = ("", Vec::new());
         for ((cell, column), name) in line.iter().zip(&columns).zip(&names) {
@@ -91,7 +90,7 @@ pub fn read(from: impl BufRead, progress: &Progress, gather: &mut Gather<'_>) ->
                 Column::Attribute => attributes.push((name.as_str(), cell)),
             }
         }
-        tags = listed.split([' ', ';']).filter(|tag| !tag.is_empty()).collect();
+        let tags: Vec<&str> = listed.split([' ', ';']).filter(|tag| !tag.is_empty()).collect();
         (event.tags, event.attributes) = (&tags, &attributes);
         builder.push(&event);
         gather.take(&builder.event(0), || format!("line {at}"))?;
