@@ -1,6 +1,7 @@
 //! One thread, one shard: take what the sequencer hands over, step, report, and between two batches answer searches and
 //! subscribers in slices, so that no question holds up events.
 
+use crate::chaos::failpoint;
 use crate::checkpoint::{Job, Slices};
 use crate::clock;
 use crate::ingest::{Desk, Drain, Found, Passage, Progress, Update};
@@ -221,7 +222,13 @@ impl ShardThread {
                 self.report(step, &passage);
             }
             Handed::Control { position, now, control, passage } => {
+                let started = clock::start();
+                failpoint("swap.begin");
                 let step = self.shard.control(&control, position, now);
+                failpoint("swap.done");
+                if matches!(&*control, Control::Deploy(_) | Control::Promote { .. }) {
+                    self.telemetry.control.swaps.note(started.elapsed(), 1);
+                }
                 match &*control {
                     Control::Remove { name } => {
                         self.forget(name);

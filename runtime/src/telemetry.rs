@@ -335,6 +335,8 @@ pub struct CheckpointStats {
 /// What was deployed, and what the node decided about it by itself.
 #[derive(Debug, Default)]
 pub struct ControlStats {
+    /// How long shards stood still for a deployment that took a rule's place.
+    pub swaps: Histogram,
     /// Modules that are kept.
     pub modules: Gauge,
     /// Bytes that they have.

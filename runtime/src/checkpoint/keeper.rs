@@ -3,6 +3,7 @@
 
 use super::CHAIN;
 use super::file::{self, Head, Writing};
+use crate::chaos::failpoint;
 use crate::clock;
 use crate::ingest::{Desk, Request};
 use crate::log::LowWater;
@@ -186,6 +187,7 @@ impl Checkpointer {
         settle: Settle,
         low_water: LowWater,
     ) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
         let (to, messages) = crossbeam_channel::bounded(WAITING);
         let shared = Arc::new(Shared::default());
         let folder = folder.to_owned();
@@ -246,6 +248,7 @@ impl Keeper {
         let Some(making) = self.making.as_mut().filter(|making| making.head.position == position) else {
             return;
         };
+        failpoint("checkpoint.slice");
         if !slice.is_empty()
             && let Err(error) = making.file.slice(slice)
         {
@@ -269,6 +272,7 @@ impl Keeper {
 
     fn commit(&mut self, making: Making) -> Result<(), String> {
         let Making { head, file, started, .. } = making;
+        failpoint("checkpoint.whole");
         let (written, answer) = oneshot::channel();
         self.desk.submit(Request::Written { position: head.position, answer: written });
         let settled = answer.blocking_recv().map_err(|_| "the node is stopping".to_owned());
@@ -277,7 +281,9 @@ impl Keeper {
             return Err(why);
         }
         let bytes = file.bytes;
+        failpoint("checkpoint.settled");
         file.finish().map_err(|error| format!("{error:#}"))?;
+        failpoint("checkpoint.made");
         self.stats.made.add(1);
         self.stats.bytes.add(bytes);
         self.stats.nanos.add(started.elapsed().as_nanos() as u64);

@@ -357,6 +357,9 @@ impl Page {
             "Whether the log takes in events: 1 yes, 0 no.",
             [(none(), fine)],
         );
+        let times = Some(control.swaps.read()).filter(|times| times.count() > 0);
+        let help = "How long a shard stood still for a rule that was deployed or promoted.";
+        self.times("tidegate_swap_seconds", help, 10..=30, times.map(|times| (none(), times)));
         let times = Some(log.sync_times.read()).filter(|times| times.count() > 0);
         let help =
             "From asking the disk to sync to its answer; one answer for all that was written meanwhile.";

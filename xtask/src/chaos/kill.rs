@@ -19,6 +19,12 @@ const POINTS: &[(&str, u64)] = &[
     ("log.rolled", 3),
     ("log.prune", 2),
     ("log.pruned", 2),
+    ("swap.begin", 4),
+    ("swap.done", 4),
+    ("checkpoint.slice", 4),
+    ("checkpoint.whole", 3),
+    ("checkpoint.settled", 3),
+    ("checkpoint.made", 3),
 ];
 
 /// What a long run must have come to.
@@ -33,6 +39,13 @@ pub const REACHES: &[&str] = &[
     "killed in log.rolled",
     "killed in log.prune",
     "reached log.pruned",
+    "killed in checkpoint.slice",
+    "killed in checkpoint.whole",
+    "killed in checkpoint.settled",
+    "killed in checkpoint.made",
+    "kills at a swap",
+    "killed in swap.begin",
+    "killed in swap.done",
 ];
 
 /// Lives of one data directory; then a new one begins.
@@ -79,9 +92,21 @@ fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
     let batch = run.chance.usize(1..40);
     world.load(rate, batch)?;
     let deadline = Instant::now() + Duration::from_millis(run.chance.u64(50..1_500));
+    let swap = run.chance.u64(0..4) == 0;
     // It may have been told to end by itself.
     while Instant::now() < deadline && world.node()?.ended()?.is_none() {
         std::thread::sleep(Duration::from_millis(1));
+    }
+    if swap && world.node()?.ended()?.is_none() {
+        // The same rule in another version or schema. Killed soon, the node may answer or not; either is right.
+        let module = if run.chance.bool() { "chaos_keeper_next" } else { "chaos_keeper" };
+        let swapped = world.deploy("keeper", &run.module(module), &[("to.sink", "live")]);
+        std::thread::sleep(Duration::from_micros(run.chance.u64(0..3_000)));
+        std::thread::sleep(Duration::from_millis(20 * u64::from(swapped.is_err())));
+        if swapped.is_err() && world.node()?.ended()?.is_none() {
+            swapped.context("a swap before the kill")?;
+        }
+        world.tally.add("kills at a swap", 1);
     }
     world.kill()?;
     world.tally.add("kills", 1);

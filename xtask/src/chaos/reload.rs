@@ -57,9 +57,15 @@ pub fn run(run: &mut Run) -> Result<()> {
 /// How long shards stood still for swaps, as far as the node tells.
 fn pauses(world: &mut World) -> Result<()> {
     let metrics = world.metrics()?;
-    let series =
-        metrics.iter().find(|(name, _)| name.starts_with("tidegate_swap_seconds") && name.contains("0.99"));
-    let Some((_, p99)) = series else { return Ok(()) };
+    let all =
+        metrics.get("tidegate_swap_seconds_count").context("tidegate_swap_seconds is not on /metrics")?;
+    let buckets = metrics.iter().filter_map(|(name, count)| {
+        let bound = name.strip_prefix("tidegate_swap_seconds_bucket{le=\"")?.strip_suffix("\"}")?;
+        Some((bound.parse::<f64>().ok()?, *count))
+    });
+    // The bound of the first bucket that holds 99 of 100.
+    let p99 =
+        buckets.filter(|(_, count)| *count >= 0.99 * all).map(|(bound, _)| bound).fold(f64::MAX, f64::min);
     world.tally.longest("pause_p99_us", (p99 * 1e6) as u64);
     if p99 * 1e6 > PAUSE_MICROS {
         bail!("swaps held a shard for {p99} s (p99)");

@@ -74,7 +74,7 @@ impl World {
         let ack = ack.map(|ack| format!("ack = \"{ack}\"\n")).unwrap_or_default();
         let config = format!(
             "[http]\naddress = \"127.0.0.1:0\"\n{ack}[websocket]\nenabled = false\n[instrumentation]\nenabled = false\n\
-             [engine]\nshards = 2\n[log]\nsegment = \"{segment}\"\nkeep_bytes = \"{keep}\"\n\
+             [engine]\nshards = 2\n[log]\ncheckpoint = \"200ms\"\nsegment = \"{segment}\"\nkeep_bytes = \"{keep}\"\n\
              [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\n{ack}\
              [outputs.oracle]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"2s\"\n{more}",
             oracle.url
@@ -413,6 +413,8 @@ impl World {
                 self.tally.add(&format!("killed in {point}"), 1);
             } else if line.contains("torn tail") {
                 self.tally.add("torn tails cut off", 1);
+            } else if line.contains("a rule failed") {
+                self.tally.add("faults told", 1);
             } else if line.contains("panicked at") || line.contains("ended in a panic") {
                 bail!("the node panicked: {line}");
             }
