@@ -161,5 +161,12 @@ fn start(run: &mut Run, world: &mut World) -> Result<()> {
         let (point, latest) = POINTS[run.chance.usize(3..POINTS.len())];
         command.env("TIDEGATE_FAIL", format!("{point}:kill@{}", run.chance.u64(1..=latest)));
     }
-    world.start_with(command).map(drop)
+    let Err(error) = world.start_with(command) else { return Ok(()) };
+    // What it does before it is ready may be where it was asked to end.
+    if !world.ends_as_asked()? {
+        return Err(error);
+    }
+    world.tally.add("kills", 1);
+    world.tally.add("kills in recovery", 1);
+    world.start().map(drop)
 }

@@ -86,8 +86,13 @@ pub fn read(folder: &Path) -> Result<impl Iterator<Item = Row>> {
     let segments = segments(folder)?;
     for (n, segment) in segments.iter().enumerate() {
         let end = segments[n + 1..].iter().map(|later| later.first).min().unwrap_or(u64::MAX);
-        // One that is past its retention may go while we look.
-        let Ok(bytes) = fs::read(&segment.path) else { continue };
+        let Ok(bytes) = fs::read(&segment.path) else {
+            // One that is past its retention may go while we look; those before it have gone by then.
+            if segments[..n].iter().all(|earlier| !earlier.path.exists()) {
+                rows.clear();
+            }
+            continue;
+        };
         for Record { kind, position, begin, end: to } in records(&bytes) {
             let payload = &bytes[begin + RECORD..to];
             let block = match kind {
