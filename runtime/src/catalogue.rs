@@ -228,6 +228,7 @@ impl Catalogue {
                     entry.remember(tried.end(position, now, How::Abandoned { reason: reason.clone() }));
                 }
             }
+            Control::Rejoin { .. } => {}
         }
     }
 

@@ -269,13 +269,7 @@ impl Controller {
     /// Makes a change in its turn, if the rule is there and what the terms expect.
     async fn change_known(&self, terms: &Terms, control: Control) -> Result<u64, ControlError> {
         let _turn = self.turn.lock().await;
-        let name = match &control {
-            Control::Deploy(spec) | Control::Try { spec, .. } => &spec.name,
-            Control::Remove { name }
-            | Control::Pause { name, .. }
-            | Control::Promote { name }
-            | Control::Abandon { name, .. } => name,
-        };
+        let name = control.name();
         let entry = self.known(name)?;
         self.expect(name, terms)?;
         if matches!(control, Control::Promote { .. } | Control::Abandon { .. }) && entry.trial.is_none() {

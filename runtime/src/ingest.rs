@@ -178,6 +178,8 @@ pub enum Request {
         /// The answer of each shard.
         reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>>,
     },
+    /// What a rule lost has been rebuilt up to the end of the log: it can have it back.
+    Rejoin,
     /// Finish what was begun and end.
     Stop,
     /// Answer from now on.

@@ -32,6 +32,7 @@ pub mod log;
 pub mod modules;
 pub mod node;
 pub mod output;
+pub mod rebuild;
 pub mod rules;
 pub mod sequencer;
 pub mod shard_thread;

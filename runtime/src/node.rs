@@ -17,6 +17,7 @@ use crate::input;
 use crate::log::{Log, Retention};
 use crate::modules::Modules;
 use crate::output::Outputs;
+use crate::rebuild::{Grounds, Rebuilder};
 use crate::sequencer::{Parts, Recovered, Sequencer, Way};
 use crate::shard_thread::{self, Handed, RING};
 use crate::telemetry::{Level, Telemetry};
@@ -116,18 +117,18 @@ impl Node {
         let cores = if cores.len() >= shards { cores } else { Vec::new() };
         let mut threads = Vec::new();
         let mut ways = Vec::new();
+        let settings = |number| Settings {
+            number,
+            shards,
+            seed,
+            default_ttl: config.engine.default_ttl,
+            max_streams: config.engine.max_streams.div_ceil(shards),
+            node: node_name.clone(),
+            rebuild: data.is_some(),
+        };
         for number in 0..shards {
-            let settings = Settings {
-                number,
-                shards,
-                seed,
-                default_ttl: config.engine.default_ttl,
-                max_streams: config.engine.max_streams.div_ceil(shards),
-                node: node_name.clone(),
-                rebuild: false,
-            };
             let (feed, handed) = ring::<Handed>(RING);
-            let shard = Shard::new(settings, host.clone());
+            let shard = Shard::new(settings(number), host.clone());
             let progress = Arc::<Progress>::default();
             ways.push(Way { ring: feed, progress: progress.clone() });
             let thread = shard_thread::spawn(
@@ -171,7 +172,20 @@ impl Node {
             _ => (None, None),
         };
         let every = Span(config.log.checkpoint.as_micros() as i64);
+        let rebuilder = match &data {
+            Some(data) => {
+                let grounds = Grounds {
+                    checkpoints: data.folder.join("checkpoints"),
+                    log: data.folder.join("log"),
+                    guests: host.clone(),
+                    settings: settings(0),
+                };
+                Some(Rebuilder::start(grounds, desk.clone(), telemetry.clone())?)
+            }
+            None => None,
+        };
         let parts = Parts {
+            rebuilder,
             checkpoints: checkpointer.as_ref().map(|checkpointer| (checkpointer.jobs(), every)),
             shards: ways,
             log,

@@ -18,6 +18,7 @@ use crate::ingest::{
 };
 use crate::log::{Change, Log, Record, Standing, Tended};
 use crate::output::{Delivery, Outputs};
+use crate::rebuild::{Absent, Orders, Rebuilt};
 use crate::shard_thread::{Handed, RING};
 use crate::telemetry::{InputStats, Level, Telemetry};
 use crossbeam_channel::Receiver;
@@ -32,6 +33,9 @@ use tidegate_engine::shard::{KeyReport, Merged, Step, merge};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+/// Events that have broken rules, as many as are known by heart; an older one would break the rule that is rebuilt once
+/// more, and be found there.
+const POISONS: usize = 256;
 /// Requests taken together at most: they and what follows from them fit into half a ring.
 const TOGETHER: usize = 1024;
 /// Bytes gathered for one write to the log at most.
@@ -82,6 +86,13 @@ pub struct Sequencer {
     replaying: bool,
     stopping: bool,
     checkpoints: Option<Checkpoints>,
+    /// Whoever rebuilds what faults cost rules.
+    rebuilder: Option<Orders>,
+    /// Rules that wait for that; the first is at work if `rebuilding` says so.
+    absent: VecDeque<Absent>,
+    rebuilding: bool,
+    /// Events that have broken rules of late, by shard: rule, position and row.
+    poisons: VecDeque<(Arc<str>, u64, u32)>,
 }
 
 /// When checkpoints are made, and which one waits for what.
@@ -160,6 +171,7 @@ enum Placed {
     Emitted { origin: u64, batch: Batch },
     Tick(Batch),
     Change { position: u64, change: Change, done: oneshot::Sender<Result<u64, Refused>> },
+    Rejoin { position: u64, change: Change },
     Search { matcher: Matcher, limit: usize, reply: mpsc::Sender<Found> },
     Subscribe { matcher: Matcher, snapshot: bool, updates: mpsc::Sender<Update> },
     States { rule: String, key: Option<u64>, most: usize, reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>> },
@@ -181,6 +193,8 @@ pub struct Parts {
     pub seed: u64,
     /// Where checkpoints are made, and how long to wait in between; none to make none.
     pub checkpoints: Option<(Jobs, Span)>,
+    /// Whoever rebuilds what faults cost rules.
+    pub rebuilder: Option<Orders>,
 }
 
 /// What the start found in the log.
@@ -234,6 +248,10 @@ impl Sequencer {
                 last: 0,
                 waiting: None,
             }),
+            rebuilder: parts.rebuilder,
+            absent: VecDeque::new(),
+            rebuilding: false,
+            poisons: VecDeque::new(),
         }
     }
 
@@ -263,6 +281,8 @@ impl Sequencer {
     fn checkpoint(&mut self) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         if self.stopping
+            // What they remember is nowhere but in the log.
+            || !self.absent.is_empty()
             || self.handed <= checkpoints.last
             || clock::now() < checkpoints.at
             || !checkpoints.jobs.is_free()
@@ -349,6 +369,16 @@ impl Sequencer {
                     tick.header.replayed = true;
                     self.hand_batch(tick, None);
                 }
+                Record::Change(
+                    position,
+                    Change { now, control: Control::Rejoin { name, shard, shards } },
+                ) => {
+                    self.resume(position, Timestamp(now));
+                    while self.unheard > 0 {
+                        self.hear(heard);
+                    }
+                    self.rejoin_again(position, &name, (shards == self.shards.len()).then_some(shard));
+                }
                 Record::Change(position, change) => {
                     self.resume(position, Timestamp(change.now));
                     self.catalogue.change(&change.control, position, self.now);
@@ -365,6 +395,7 @@ impl Sequencer {
         }
         failpoint("recover.end");
         self.replaying = false;
+        self.begin_to_rebuild();
         let report = reader.report();
         // What is missing is not used again.
         self.position = self.position.max(report.last);
@@ -461,7 +492,11 @@ impl Sequencer {
                 self.place_joined();
                 self.placed.push(Placed::States { rule, key, most, reply });
             }
-            Request::Stop => self.stopping = true,
+            Request::Rejoin => self.place_rejoin(),
+            Request::Stop => {
+                self.stopping = true;
+                self.rebuilder.iter().for_each(Orders::stop);
+            }
         }
     }
 
@@ -589,6 +624,7 @@ impl Sequencer {
                     self.catalogue.change(&change.control, position, now);
                     self.hand_control(position, now, change.control, Some(done));
                 }
+                Placed::Rejoin { position, change } => self.rejoin(position, Timestamp(change.now)),
                 Placed::Search { matcher, limit, reply } => self.hand_search(&matcher, limit, &reply),
                 Placed::Subscribe { matcher, snapshot, updates } => {
                     self.hand_subscriber(&matcher, snapshot, &updates);
@@ -614,8 +650,99 @@ impl Sequencer {
                 self.hand_subscriber(&matcher, snapshot, &updates);
             }
             Placed::States { rule, key, most, reply } => self.hand_states(&rule, key, most, &reply),
+            Placed::Rejoin { .. } => self.rebuilder.iter().for_each(Orders::wait),
             Placed::Tick(_) => {}
         }
+    }
+
+    /// Rules that a fault has cost what they remember.
+    fn lose(&mut self, step: &Step) {
+        for lost in &step.lost {
+            let until = step.troubled.iter().filter(|troubled| troubled.rule == lost.rule);
+            let until = until.filter_map(|troubled| troubled.quarantined_until).max();
+            if let Some(row) = lost.poison {
+                self.poisons.push_back((lost.rule.clone(), step.position, row));
+                if self.poisons.len() > POISONS {
+                    self.poisons.pop_front();
+                }
+            }
+            let skips = self.poisons.iter().filter(|(rule, ..)| *rule == lost.rule);
+            self.absent.push_back(Absent {
+                rule: lost.rule.clone(),
+                shard: lost.shard,
+                position: step.position,
+                first: lost.first,
+                until: until.unwrap_or(Timestamp::EPOCH),
+                skips: skips.map(|(_, position, row)| (*position, *row)).collect(),
+            });
+        }
+        self.begin_to_rebuild();
+    }
+
+    fn begin_to_rebuild(&mut self) {
+        if let (Some(rebuilder), Some(absent)) = (&self.rebuilder, self.absent.front())
+            && !self.replaying
+            && !self.rebuilding
+        {
+            self.rebuilding = true;
+            rebuilder.begin(absent.clone());
+        }
+    }
+
+    fn place_rejoin(&mut self) {
+        let Some(absent) = self.absent.front().filter(|_| self.rebuilding) else { return };
+        let (name, shard) = (absent.rule.to_string(), absent.shard);
+        self.place_joined();
+        let (position, now) = self.place();
+        let shards = self.shards.len();
+        let change = Change { now: now.0, control: Control::Rejoin { name, shard, shards } };
+        match self.log.as_mut().map_or(Ok(()), |log| log.change(position, &change)) {
+            Ok(()) => self.placed.push(Placed::Rejoin { position, change }),
+            Err(error) => {
+                tracing::error!(error, "a rule cannot have back what it lost yet");
+                self.position -= 1;
+                self.rebuilder.iter().for_each(Orders::wait);
+            }
+        }
+    }
+
+    fn rejoin(&mut self, position: u64, now: Timestamp) {
+        self.rebuilding = false;
+        if let (Some(absent), Some(rebuilder)) = (self.absent.pop_front(), &self.rebuilder) {
+            let given = vec![(absent.shard, rebuilder.up_to(position))];
+            self.hand_rejoin(position, now, &absent.rule, given);
+        }
+        self.begin_to_rebuild();
+    }
+
+    /// The same in a replay. With another number of shards the rule may have been lost in others: there as well.
+    fn rejoin_again(&mut self, position: u64, rule: &str, shard: Option<usize>) {
+        let Some(rebuilder) = &self.rebuilder else { return };
+        let here = |absent: &Absent| *absent.rule == *rule && shard.is_none_or(|shard| absent.shard == shard);
+        let (back, absent) = self.absent.drain(..).partition::<Vec<_>, _>(here);
+        self.absent = absent.into();
+        let given = back.into_iter().map(|absent| (absent.shard, rebuilder.now(absent, position))).collect();
+        self.hand_rejoin(position, self.now, &rule.into(), given);
+    }
+
+    fn hand_rejoin(
+        &mut self,
+        position: u64,
+        now: Timestamp,
+        rule: &Arc<str>,
+        given: Vec<(usize, Receiver<Rebuilt>)>,
+    ) {
+        self.handing(position);
+        let passage = Arc::new(Passage::new(Batch::default(), self.shards.len(), self.replaying, None));
+        let given = Arc::new(given);
+        let make = || Handed::Rejoin {
+            position,
+            now,
+            rule: rule.clone(),
+            given: given.clone(),
+            passage: passage.clone(),
+        };
+        self.hand(make);
     }
 
     fn hand_states(
@@ -679,6 +806,7 @@ impl Sequencer {
     /// All shards are done with a position. Shards take positions in order, so we hear of them in order too.
     fn passed(&mut self, position: u64, steps: &[Step], done: Option<oneshot::Sender<Result<u64, Refused>>>) {
         steps.iter().for_each(|step| self.catalogue.troubled(&step.troubled));
+        steps.iter().for_each(|step| self.lose(step));
         self.catalogue.bury(position, steps, self.outputs.letters());
         let mut merged = merge(steps);
         self.catalogue.compared(&merged.compared);

@@ -5,8 +5,10 @@ use crate::chaos::failpoint;
 use crate::checkpoint::{Job, Slices};
 use crate::clock;
 use crate::ingest::{Desk, Drain, Found, Passage, Progress, Update};
+use crate::rebuild::Rebuilt;
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
 use core_affinity::CoreId;
+use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -23,6 +25,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// Entries of the index that are looked at between two batches.
 const SLICE: usize = 2048;
+
+/// For so long a shard waits for what a rule gets back; then the rule begins anew.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What may wait for a shard. While more than half of it does, nothing further is taken in.
 pub const RING: usize = 4096;
@@ -60,6 +65,19 @@ pub enum Handed {
         snapshot: Option<Arc<AtomicUsize>>,
         /// Where the answers go.
         updates: mpsc::Sender<Update>,
+    },
+    /// A rule gets back what it has lost.
+    Rejoin {
+        /// The position of the record.
+        position: u64,
+        /// Its time.
+        now: Timestamp,
+        /// The rule.
+        rule: Arc<str>,
+        /// What it gets, in which shards.
+        given: Arc<Vec<(usize, Receiver<Rebuilt>)>>,
+        /// To be told.
+        passage: Arc<Passage>,
     },
     /// A checkpoint of what stands here.
     Mark(Job),
@@ -236,7 +254,7 @@ impl ShardThread {
                     }
                     Control::Promote { name } | Control::Abandon { name, .. } => self.forget_candidates(name),
                     Control::Deploy(spec) | Control::Try { spec, .. } => self.forget_candidates(&spec.name),
-                    Control::Pause { .. } => {}
+                    Control::Pause { .. } | Control::Rejoin { .. } => {}
                 }
                 self.report(step, &passage);
             }
@@ -247,6 +265,20 @@ impl ShardThread {
                 let snapshot = snapshot.map(|left| (left, 0));
                 self.telemetry.subscribers.add(i64::from(self.number == 0));
                 self.subscribers.push(Subscriber { matcher, updates, snapshot, skipped: 0 });
+            }
+            Handed::Rejoin { position, now, rule, given, passage } => {
+                let control =
+                    Control::Rejoin { name: rule.to_string(), shard: self.number, shards: given.len() };
+                let mut step = self.shard.control(&control, position, now);
+                let ours = given.iter().filter(|(shard, _)| *shard == self.number);
+                for (_, rebuilt) in ours {
+                    // It has read all but the last few records.
+                    let Rebuilt { states, late } = rebuilt.recv_timeout(PATIENCE).unwrap_or_default();
+                    if self.shard.give_back(&rule, states) {
+                        step.make_up_for(&rule, late);
+                    }
+                }
+                self.report(step, &passage);
             }
             Handed::Mark(job) => self.mark(job),
             Handed::Restore { saved, now } => self.shard.restore(&saved, now),

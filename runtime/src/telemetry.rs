@@ -337,6 +337,10 @@ pub struct CheckpointStats {
 pub struct ControlStats {
     /// How long shards stood still for a deployment that took a rule's place.
     pub swaps: Histogram,
+    /// Rules that got back what a fault had cost them.
+    pub rebuilt: Counter,
+    /// Rules that began anew because that could not be rebuilt.
+    pub not_rebuilt: Counter,
     /// Modules that are kept.
     pub modules: Gauge,
     /// Bytes that they have.

@@ -217,6 +217,30 @@ pub enum Control {
         /// Why.
         reason: String,
     },
+    /// Here a rule that a fault cost its state gets it back, as if the event that broke it had never come; what it would
+    /// have asked for meanwhile is carried out here.
+    Rejoin {
+        /// Its name.
+        name: String,
+        /// The shard in which it was lost.
+        shard: usize,
+        /// How many there were.
+        shards: usize,
+    },
+}
+
+impl Control {
+    /// The rule that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Deploy(spec) | Self::Try { spec, .. } => &spec.name,
+            Self::Remove { name }
+            | Self::Pause { name, .. }
+            | Self::Promote { name }
+            | Self::Abandon { name, .. }
+            | Self::Rejoin { name, .. } => name,
+        }
+    }
 }
 
 /// Settings as MessagePack binary rather than a list of numbers.

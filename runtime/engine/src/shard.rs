@@ -22,6 +22,7 @@ mod engine;
 mod group;
 mod health;
 mod keys;
+mod late;
 mod merge;
 mod routes;
 mod saving;
@@ -33,6 +34,7 @@ pub use effects::{Asked, MAX_HOPS, Place, What, mark_of};
 pub use engine::Engine;
 pub use health::{FAULTS, WINDOW};
 pub use keys::{OVERFLOW, key_of, owner};
+pub use late::Late;
 pub use merge::{Forwarded, Logged, Merged, merge};
 pub use saving::{KeyReport, NotSaved};
 pub use trial::{ALL_KEYS, Tried, candidate_name, in_share};
@@ -143,8 +145,8 @@ pub struct Troubled {
 pub struct Lost {
     /// Its name.
     pub rule: Arc<str>,
-    /// The position at which it was deployed.
-    pub deployed: u64,
+    /// The shard in which it has.
+    pub shard: usize,
     /// The row that broke it, where that is known: it is not to hear of it again.
     pub poison: Option<u32>,
     /// What it asked for over rows before this one counts.
@@ -285,6 +287,8 @@ impl Shard {
             Control::Try { spec, share } => self.begin_trial(spec, *share, position, &mut step),
             Control::Promote { name } => self.deployed.promote(name),
             Control::Abandon { name, .. } => self.deployed.abandon(name),
+            // Whoever hands it over gives the state back at the same place.
+            Control::Rejoin { .. } => return step,
         }
         self.tell(control, position, &mut step);
         step

@@ -316,6 +316,16 @@ impl Page {
                 "Modules that were let go because nothing used them.",
                 &control.modules_removed,
             ),
+            (
+                "tidegate_rules_rebuilt",
+                "Times that a rule got back what a fault had cost it.",
+                &control.rebuilt,
+            ),
+            (
+                "tidegate_rules_not_rebuilt",
+                "Times that a rule began anew because that could not be rebuilt.",
+                &control.not_rebuilt,
+            ),
             ("tidegate_deploys_promoted", "Candidates that the node promoted.", &control.promoted),
             ("tidegate_deploys_abandoned", "Candidates that the node gave up.", &control.abandoned),
             ("tidegate_deploys_rolled_back", "Rules that the node took back.", &control.rolled_back),

@@ -34,6 +34,7 @@ const HOUSES: &[House] = &[
             &["input", "output", "log", "modules"],
             &["web"],
             &["checkpoint"],
+            &["rebuild"],
             &["catalogue", "shard_thread"],
             &["sequencer", "control"],
             &["node"],

@@ -593,8 +593,8 @@ impl Deployed {
                 let poison = poison.and_then(Source::row).filter(|_| by);
                 let rule = self.crew.get_mut(*number);
                 rule.away = true;
-                let (name, deployed) = (rule.name.clone(), rule.deployed);
-                step.lost.push(Lost { rule: name, deployed, poison, first: first.unwrap_or(0) });
+                let (rule, shard) = (rule.name.clone(), scene.settings.number);
+                step.lost.push(Lost { rule, shard, poison, first: first.unwrap_or(0) });
             }
         }
         match rule {

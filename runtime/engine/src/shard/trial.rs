@@ -168,7 +168,7 @@ impl Shard {
             Control::Abandon { name, reason } => {
                 (name, State::Warning, format!("rule {name} is no longer tried{}", because(reason)))
             }
-            Control::Remove { .. } | Control::Pause { .. } => return,
+            Control::Remove { .. } | Control::Pause { .. } | Control::Rejoin { .. } => return,
         };
         let service = format!("tidegate rule {name}");
         let (host, time) = (&*self.settings.node, self.now);
