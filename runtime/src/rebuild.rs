@@ -12,7 +12,6 @@
 //! for meanwhile is carried out at that position.
 
 use crate::checkpoint;
-use crate::clock;
 use crate::ingest::{Desk, Request};
 use crate::log::{Reader, Record};
 use crate::telemetry::Telemetry;
@@ -26,8 +25,8 @@ use tidegate_engine::shard::{Carried, Late, Settings, Shard, Step};
 use tidegate_event::{Batch, FieldSet, Header, Timestamp};
 
 /// Events that break the rule in one rebuilding, at most; a rule that fails more often begins anew.
-const POISONS: usize = 32;
-/// A rule in quarantine is read on with this often.
+const POISONS: usize = 8;
+/// A record that cannot be written is asked for again after this long.
 const LOOK: Duration = Duration::from_millis(100);
 /// Orders that wait: one to begin, and the answers to one that is at work.
 const ORDERS: usize = 4;
@@ -56,8 +55,6 @@ pub struct Absent {
     pub position: u64,
     /// What it asked for over rows before this one was carried out.
     pub first: u32,
-    /// Until when it is left alone.
-    pub until: Timestamp,
     /// Events that it must not hear of, by position and row.
     pub skips: Vec<(u64, u32)>,
 }
@@ -81,13 +78,15 @@ pub struct Again {
     /// Whether rules have been deployed, by a checkpoint or the first catalogue.
     begun: bool,
     poisons: usize,
+    /// Whether nobody waits who has better things to do: then it may begin from the start again.
+    patient: bool,
 }
 
 impl Again {
     /// Begins with the newest checkpoint.
     pub fn begin(grounds: Grounds, absent: Absent) -> anyhow::Result<Self> {
         let (shard, reader, begun) = start(&grounds, &absent)?;
-        Ok(Self { grounds, absent, shard, reader, late: Late::default(), begun, poisons: 0 })
+        Ok(Self { grounds, absent, shard, reader, late: Late::default(), begun, poisons: 0, patient: false })
     }
 
     /// Reads on up to the end of the log as it is now, or up to this position, which is left out.
@@ -121,11 +120,15 @@ impl Again {
             self.begun = true;
             let Some(step) = step else { continue };
             if let Some(lost) = step.lost.iter().find(|lost| lost.rule == self.absent.rule) {
-                let Some(row) = lost.poison.filter(|_| self.poisons < POISONS) else {
-                    bail!(
-                        "the rule failed again at position {position}, and which event it was is not known"
-                    );
+                let Some(row) = lost.poison else {
+                    bail!("the rule failed again at position {position}, and not because of an event");
                 };
+                if self.poisons == POISONS {
+                    bail!("the rule failed at {POISONS} events more");
+                }
+                if before < u64::MAX && !self.patient {
+                    bail!("the rule failed again at position {position}, while its shard waited for it");
+                }
                 self.poisons += 1;
                 self.absent.skips.push((position, row));
                 let failed = std::mem::take(&mut self.late).only_troubles();
@@ -233,7 +236,10 @@ impl Orders {
     pub fn now(&self, absent: Absent, position: u64) -> Receiver<Rebuilt> {
         let (to, rebuilt) = crossbeam_channel::bounded(1);
         let mut again = Again::begin(self.grounds.clone(), absent);
-        let read = again.as_mut().map_or(Ok(()), |again| again.read(position));
+        let read = again.as_mut().map_or(Ok(()), |again| {
+            again.patient = true;
+            again.read(position)
+        });
         let done = again.and_then(|again| read.and_then(|()| again.finish()));
         let _ = to.send(counted(done, &self.telemetry));
         rebuilt
@@ -286,7 +292,7 @@ impl Rebuilder {
                 // Answers to what nobody waits for any more.
                 Order::Wait | Order::UpTo { .. } => continue,
             };
-            let (rule, until) = (absent.rule.clone(), absent.until);
+            let rule = absent.rule.clone();
             let mut again = Again::begin(self.grounds.clone(), *absent);
             let mut go_on = |before: u64| {
                 let read = again.as_mut().map_or(Ok(()), |again| again.read(before));
@@ -296,17 +302,11 @@ impl Rebuilder {
             };
             let (position, to) = loop {
                 go_on(u64::MAX);
-                let answer = if clock::now() < until {
-                    self.orders.recv_timeout(LOOK).ok()
-                } else {
-                    self.desk.leave(Request::Rejoin);
-                    self.orders.recv().ok()
-                };
-                match answer {
-                    Some(Order::UpTo { position, to }) => break (position, to),
-                    Some(Order::Stop) => return,
-                    Some(Order::Wait) => std::thread::sleep(LOOK),
-                    Some(Order::Begin(_)) | None => {}
+                self.desk.leave(Request::Rejoin);
+                match self.orders.recv() {
+                    Ok(Order::UpTo { position, to }) => break (position, to),
+                    Ok(Order::Wait | Order::Begin(_)) => std::thread::sleep(LOOK),
+                    Ok(Order::Stop) | Err(_) => return,
                 }
             };
             go_on(position);

@@ -658,8 +658,6 @@ impl Sequencer {
     /// Rules that a fault has cost what they remember.
     fn lose(&mut self, step: &Step) {
         for lost in &step.lost {
-            let until = step.troubled.iter().filter(|troubled| troubled.rule == lost.rule);
-            let until = until.filter_map(|troubled| troubled.quarantined_until).max();
             if let Some(row) = lost.poison {
                 self.poisons.push_back((lost.rule.clone(), step.position, row));
                 if self.poisons.len() > POISONS {
@@ -672,7 +670,6 @@ impl Sequencer {
                 shard: lost.shard,
                 position: step.position,
                 first: lost.first,
-                until: until.unwrap_or(Timestamp::EPOCH),
                 skips: skips.map(|(_, position, row)| (*position, *row)).collect(),
             });
         }

@@ -43,7 +43,7 @@ const MILLIS: f64 = 5.0;
 /// So long it is measured without them, and with them for each cycle. A rule that misbehaves is left alone after a few
 /// faults: until then events wait for it, and that is a hundredth of this time at most.
 const CALM: Duration = Duration::from_secs(10);
-const WILD: Duration = Duration::from_secs(30);
+const WILD: Duration = Duration::from_secs(60);
 
 pub fn run(run: &mut Run) -> Result<()> {
     let more = "queue = \"64MiB\"\nqueue_events = 1_000_000\n".to_owned();

@@ -583,7 +583,9 @@ impl Deployed {
         let poison = row.map(|row| waiting.remove(row).source);
         let event = poison.map(|source| scene.event(source));
         let members: Vec<u32> = group.rules().collect();
-        let lost = scene.settings.rebuild && group.guest.is_some();
+        // A call that took too long or too much memory might not do so when it is repeated, or cost as much once more.
+        let repeatable = matches!(fault.kind, FaultKind::Trap | FaultKind::Output | FaultKind::Reply);
+        let lost = scene.settings.rebuild && group.guest.is_some() && repeatable && row.is_some();
         self.reset(at);
         if lost {
             // Whoever rebuilds them reads these events again, from the log.
