@@ -72,6 +72,9 @@ fn lifetimes(run: &mut Run, mut world: World, lives: u64, done: u64) -> Result<W
     world.environment.extend(run.plant.iter().map(|bug| ("TIDEGATE_PLANT".to_owned(), bug.clone())));
     world.start()?;
     world.deploy("keeper", &run.module("chaos_keeper"), &[("to.sink", "live")])?;
+    // Panics now and then, and must remember all but those events.
+    let victim = [("to.sink", "live"), ("set.says", "chaos victim"), ("set.poison", "true")];
+    world.deploy("victim", &run.module("chaos_keeper"), &victim)?;
     for life in 0..lives {
         let ended = cycle(run, &mut world);
         ended.with_context(|| {
@@ -122,6 +125,7 @@ fn cycle(run: &mut Run, world: &mut World) -> Result<()> {
     start(run, world)?;
     let check = |world: &mut World| {
         world.check()?;
+        world.check_digests("chaos victim", 1).context("the rule that panics at poison")?;
         mayfly.iter().try_for_each(|name| world.check_mayfly(name))
     };
     let Err(error) = check(world) else { return Ok(()) };
