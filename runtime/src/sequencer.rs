@@ -9,16 +9,21 @@
 //! What is on its way is bounded by the room that inputs take at the door and by the rings to the shards; a position
 //! causes at most one further position, so emitted events cannot pile up either.
 
+mod recover;
+mod rejoin;
+
+pub use recover::Recovered;
+
 use crate::catalogue::Catalogue;
-use crate::chaos::{failpoint, planted};
-use crate::checkpoint::{Commit, Head, Jobs, Loaded};
+use crate::chaos::planted;
+use crate::checkpoint::{Commit, Head, Jobs};
 use crate::clock;
 use crate::ingest::{
     Accepted, Ack, Append, Feed, Found, Passage, Progress, Refused, Request, Sequence, Update, Worked,
 };
-use crate::log::{Change, Log, Record, Standing, Tended};
+use crate::log::{Change, Log, Tended};
 use crate::output::{Delivery, Outputs};
-use crate::rebuild::{Absent, Orders, Rebuilt};
+use crate::rebuild::{Absent, Orders};
 use crate::shard_thread::{Handed, RING};
 use crate::telemetry::{InputStats, Level, Telemetry};
 use crossbeam_channel::Receiver;
@@ -33,9 +38,6 @@ use tidegate_engine::shard::{KeyReport, Merged, Step, merge};
 use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Span, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Events that have broken rules, as many as are known by heart; an older one would break the rule that is rebuilt once
-/// more, and be found there.
-const POISONS: usize = 256;
 /// Requests taken together at most: they and what follows from them fit into half a ring.
 const TOGETHER: usize = 1024;
 /// Bytes gathered for one write to the log at most.
@@ -44,8 +46,6 @@ const WRITE: usize = 1 << 20;
 const SMALL: usize = 64;
 /// Events of a batch that was joined, at most.
 const JOINED: usize = 1024;
-/// Positions on their way to the shards while the log is read at start.
-const REPLAY_WINDOW: u64 = 256;
 /// Time moves by itself no more often than this, so that a rule that always wants to be woken cannot fill the log.
 const TICK: Span = Span::millis(1);
 /// How long to wait before the log is tried again by itself when it could not be written.
@@ -197,25 +197,6 @@ pub struct Parts {
     pub rebuilder: Option<Orders>,
 }
 
-/// What the start found in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Records read.
-    pub records: u64,
-    /// Events in them.
-    pub events: u64,
-    /// The last position.
-    pub position: u64,
-    /// Bytes of a torn tail that were cut off.
-    pub torn: u64,
-    /// Bytes that could not be read.
-    pub damaged: u64,
-    /// The position of the checkpoint that it began with, if there was one.
-    pub checkpoint: Option<u64>,
-    /// Positions that are missing.
-    pub missing: u64,
-}
-
 impl Sequencer {
     /// A sequencer at the beginning of time.
     pub fn new(parts: Parts) -> Self {
@@ -255,28 +236,6 @@ impl Sequencer {
         }
     }
 
-    /// Begins with what a checkpoint says: its rules, then what their keys and the index knew.
-    fn begin_with(&mut self, loaded: Loaded) {
-        let Loaded { head, saved, .. } = loaded;
-        self.stand(head.rules);
-        let (saved, now) = (Arc::new(saved), Timestamp(head.now));
-        self.hand(|| Handed::Restore { saved: saved.clone(), now });
-        self.resume(head.position, now);
-    }
-
-    /// Deploys what stood when something was written.
-    fn stand(&mut self, rules: Vec<Standing>) {
-        let mut changes = Vec::new();
-        for standing in rules {
-            self.catalogue.stand(&standing);
-            changes.extend(standing.changes());
-        }
-        changes.sort_by_key(|(position, ..)| *position);
-        for (position, at, control) in changes {
-            self.hand_control(position, at, control, None);
-        }
-    }
-
     /// Has a checkpoint made of what was handed over so far, when it is time.
     fn checkpoint(&mut self) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
@@ -310,119 +269,6 @@ impl Sequencer {
         {
             // The checkpointer may have gone.
             let _ = commit.send(());
-        }
-    }
-
-    /// Begins with a checkpoint, and reads the log from there through the shards: index and rules are then as they were.
-    /// What rules forwarded in that time goes to the outputs as a replay; what they emitted is in the log, but for the very
-    /// last, which is appended now.
-    pub fn recover(
-        &mut self,
-        loaded: Option<Loaded>,
-        mut reader: crate::log::Reader,
-        heard: &Receiver<Request>,
-    ) -> anyhow::Result<Recovered> {
-        self.replaying = true;
-        failpoint("recover.begin");
-        let mut recovered = Recovered::default();
-        let mut started = loaded.is_some();
-        recovered.checkpoint = loaded.as_ref().map(|loaded| loaded.head.position);
-        if let Some(loaded) = loaded {
-            self.begin_with(loaded);
-            let next = self.position + 1;
-            reader.start_at(next);
-            if let Some(oldest) = reader.oldest().filter(|oldest| *oldest > next) {
-                tracing::error!(
-                    next,
-                    oldest,
-                    "the log begins behind the newest checkpoint: what stood between is missing"
-                );
-                recovered.missing = oldest - next;
-            }
-        }
-        while let Some(record) = reader.read()? {
-            failpoint("recover.record");
-            match record {
-                Record::Catalogue(rules) if !started => {
-                    self.stand(rules);
-                }
-                Record::Catalogue(_) => {}
-                Record::Batch(mut batch) => {
-                    batch.header.replayed = true;
-                    recovered.events += batch.len() as u64;
-                    self.resume(batch.header.position, batch.header.now);
-                    self.hand_batch(batch, None);
-                }
-                Record::Emitted { origin, mut batch } => {
-                    batch.header.replayed = true;
-                    recovered.events += batch.len() as u64;
-                    self.emitted_in_log = self.emitted_in_log.max(origin);
-                    while self.emitted.front().is_some_and(|(caused, _)| *caused <= origin) {
-                        self.emitted.pop_front();
-                    }
-                    self.resume(batch.header.position, batch.header.now);
-                    self.hand_batch(batch, None);
-                }
-                Record::Time(position, now) => {
-                    self.resume(position, now);
-                    let mut tick = self.tick_batch(position);
-                    tick.header.replayed = true;
-                    self.hand_batch(tick, None);
-                }
-                Record::Change(
-                    position,
-                    Change { now, control: Control::Rejoin { name, shard, shards } },
-                ) => {
-                    self.resume(position, Timestamp(now));
-                    while self.unheard > 0 {
-                        self.hear(heard);
-                    }
-                    self.rejoin_again(position, &name, (shards == self.shards.len()).then_some(shard));
-                }
-                Record::Change(position, change) => {
-                    self.resume(position, Timestamp(change.now));
-                    self.catalogue.change(&change.control, position, self.now);
-                    self.hand_control(position, self.now, change.control, None);
-                }
-            }
-            started = true;
-            while self.unheard > REPLAY_WINDOW {
-                self.hear(heard);
-            }
-        }
-        while self.unheard > 0 {
-            self.hear(heard);
-        }
-        failpoint("recover.end");
-        self.replaying = false;
-        self.begin_to_rebuild();
-        let report = reader.report();
-        // What is missing is not used again.
-        self.position = self.position.max(report.last);
-        let counted = &self.telemetry.log;
-        counted.gaps.add(report.gaps);
-        recovered.missing += report.missing;
-        counted.missing.add(recovered.missing);
-        counted.damaged.add(report.damaged);
-        counted.torn.add(report.torn);
-        (recovered.records, recovered.position) = (report.records, self.position);
-        (recovered.torn, recovered.damaged) = (report.torn, report.damaged);
-        if let Some(log) = &self.log {
-            log.resume(self.position);
-        }
-        Ok(recovered)
-    }
-
-    fn resume(&mut self, position: u64, now: Timestamp) {
-        self.position = self.position.max(position);
-        self.now = self.now.max(now);
-    }
-
-    /// During recovery: waits for all shards to be done with one record. Questions must wait until all is read.
-    fn hear(&mut self, heard: &Receiver<Request>) {
-        if let Ok(Request::Passed { position, steps, done }) = heard.recv() {
-            self.unheard -= 1;
-            self.passed(position, &steps, done);
         }
     }
 
@@ -653,93 +499,6 @@ impl Sequencer {
             Placed::Rejoin { .. } => self.rebuilder.iter().for_each(Orders::wait),
             Placed::Tick(_) => {}
         }
-    }
-
-    /// Rules that a fault has cost what they remember.
-    fn lose(&mut self, step: &Step) {
-        for lost in &step.lost {
-            if let Some(row) = lost.poison {
-                self.poisons.push_back((lost.rule.clone(), step.position, row));
-                if self.poisons.len() > POISONS {
-                    self.poisons.pop_front();
-                }
-            }
-            let skips = self.poisons.iter().filter(|(rule, ..)| *rule == lost.rule);
-            self.absent.push_back(Absent {
-                rule: lost.rule.clone(),
-                shard: lost.shard,
-                position: step.position,
-                first: lost.first,
-                skips: skips.map(|(_, position, row)| (*position, *row)).collect(),
-            });
-        }
-        self.begin_to_rebuild();
-    }
-
-    fn begin_to_rebuild(&mut self) {
-        if let (Some(rebuilder), Some(absent)) = (&self.rebuilder, self.absent.front())
-            && !self.replaying
-            && !self.rebuilding
-        {
-            self.rebuilding = true;
-            rebuilder.begin(absent.clone());
-        }
-    }
-
-    fn place_rejoin(&mut self) {
-        let Some(absent) = self.absent.front().filter(|_| self.rebuilding) else { return };
-        let (name, shard) = (absent.rule.to_string(), absent.shard);
-        self.place_joined();
-        let (position, now) = self.place();
-        let shards = self.shards.len();
-        let change = Change { now: now.0, control: Control::Rejoin { name, shard, shards } };
-        match self.log.as_mut().map_or(Ok(()), |log| log.change(position, &change)) {
-            Ok(()) => self.placed.push(Placed::Rejoin { position, change }),
-            Err(error) => {
-                tracing::error!(error, "a rule cannot have back what it lost yet");
-                self.position -= 1;
-                self.rebuilder.iter().for_each(Orders::wait);
-            }
-        }
-    }
-
-    fn rejoin(&mut self, position: u64, now: Timestamp) {
-        self.rebuilding = false;
-        if let (Some(absent), Some(rebuilder)) = (self.absent.pop_front(), &self.rebuilder) {
-            let given = vec![(absent.shard, rebuilder.up_to(position))];
-            self.hand_rejoin(position, now, &absent.rule, given);
-        }
-        self.begin_to_rebuild();
-    }
-
-    /// The same in a replay. With another number of shards the rule may have been lost in others: there as well.
-    fn rejoin_again(&mut self, position: u64, rule: &str, shard: Option<usize>) {
-        let Some(rebuilder) = &self.rebuilder else { return };
-        let here = |absent: &Absent| *absent.rule == *rule && shard.is_none_or(|shard| absent.shard == shard);
-        let (back, absent) = self.absent.drain(..).partition::<Vec<_>, _>(here);
-        self.absent = absent.into();
-        let given = back.into_iter().map(|absent| (absent.shard, rebuilder.now(absent, position))).collect();
-        self.hand_rejoin(position, self.now, &rule.into(), given);
-    }
-
-    fn hand_rejoin(
-        &mut self,
-        position: u64,
-        now: Timestamp,
-        rule: &Arc<str>,
-        given: Vec<(usize, Receiver<Rebuilt>)>,
-    ) {
-        self.handing(position);
-        let passage = Arc::new(Passage::new(Batch::default(), self.shards.len(), self.replaying, None));
-        let given = Arc::new(given);
-        let make = || Handed::Rejoin {
-            position,
-            now,
-            rule: rule.clone(),
-            given: given.clone(),
-            passage: passage.clone(),
-        };
-        self.hand(make);
     }
 
     fn hand_states(
