@@ -19,12 +19,13 @@ use crate::web::control::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
 use tidegate_engine::rule::{Control, Origin, RuleSpec, Width};
-use tidegate_event::Span;
+use tidegate_engine::save::SavedState;
+use tidegate_event::{KeyState, Span};
 use tidegate_wasm::{Compiled, Host, ModuleStore};
 use tokio::sync::Mutex;
 
@@ -34,6 +35,8 @@ pub use watch::look_after;
 const COMPILE: Duration = Duration::from_secs(10);
 /// A rule that takes over is watched for this long, and a canary is promoted after this long, unless told otherwise.
 pub const WATCH: Span = Span::minutes(10);
+/// Keys of each shard whose state a new version must take in before it is deployed.
+const STATES: usize = 1_000;
 /// Answers that are remembered for those who ask again with the same key.
 const ANSWERS: usize = 256;
 /// Who changes rules when it is the node itself.
@@ -116,6 +119,36 @@ impl Controller {
             .map_err(|fault| ControlError::Invalid(format!("the rule does not start: {fault}")))
     }
 
+    /// Whether the rule takes in what the keys of the one that it is to replace remember.
+    async fn try_states(&self, module: &Arc<Compiled>, spec: &RuleSpec) -> Result<(), ControlError> {
+        let before = self.catalogue.get(&spec.name);
+        if spec.reset_state || before.is_none_or(|before| before.spec.per != spec.per) {
+            return Ok(());
+        }
+        // A rule that does not tell, since it has just failed, has nothing to hand over.
+        let states = self.ingest.states(&spec.name, None, STATES).await;
+        let Ok(states) = states.map_err(|refused| ControlError::Busy(refused.to_string()))? else {
+            return Ok(());
+        };
+        let mut schemas: BTreeMap<u32, Vec<KeyState>> = BTreeMap::new();
+        for SavedState { schema, key, wakes, state, .. } in states.into_iter().map(|key| key.state) {
+            let keys = schemas.entry(schema).or_default();
+            keys.push(KeyState { slot: keys.len() as u32, binding: 0, key, wakes, state });
+        }
+        let (host, module, rule) = (self.host.clone(), module.clone(), spec.clone());
+        let tried = tokio::task::spawn_blocking(move || {
+            let mut schemas = schemas.iter();
+            schemas.try_for_each(|(schema, keys)| host.try_state(&module, &rule, *schema, keys))
+        });
+        tried.await.map_err(|error| ControlError::Busy(error.to_string()))?.map_err(|fault| {
+            ControlError::Invalid(format!(
+                "the new version does not take in what the keys of {} remember: {fault}; nothing was changed. Count its `state_schema` up and \
+                 give it `migrate`, or deploy it with --reset-state",
+                spec.name
+            ))
+        })
+    }
+
     async fn deploy(&self, wish: Deployment) -> Result<Deployed, ControlError> {
         let started = clock::start();
         if let Some(backfill) = wish.backfill {
@@ -137,6 +170,7 @@ impl Controller {
         // Whoever is late learns it before the work is done, too.
         self.expect(&spec.name, &wish.terms)?;
         self.try_out(&compiled, &spec).await?;
+        self.try_states(&compiled, &spec).await?;
         let mut turn = self.turn.lock().await;
         let key = wish.idempotency_key.as_ref().filter(|_| !wish.dry_run);
         if let Some((_, answer)) = turn.answers.iter().find(|(known, _)| Some(known) == key) {

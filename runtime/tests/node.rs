@@ -221,3 +221,36 @@ async fn a_rule_is_deployed_while_events_flow_and_is_back_with_its_state_after_a
     eventually("it crossed back", async || rule(&node, "moving-average").await["forwarded"] == 2).await;
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_cannot_take_over_what_keys_remember_is_refused_unless_it_may_forget() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    deploy(&node, "moving-average", "set.limit=100&to.pager=live").await;
+    ask(
+        &mut client,
+        &message(&[NewEvent { host: Some("w1"), metric: Some(Metric::Int(7)), ..event("queue", 600.0) }]),
+    )
+    .await;
+    let state = format!("http://{}/api/v1/rules/moving-average/state?key=w1/queue", address(&node, "http"));
+    eventually("the key is there", async || reqwest::get(&state).await.unwrap().status().is_success()).await;
+
+    let other = async |more: &str| {
+        let url = format!(
+            "http://{}/api/v1/rules/moving-average?query=true&per=stream{more}",
+            address(&node, "http")
+        );
+        let wasm = tidegate::rules::find("error-ratio").unwrap().wasm;
+        let request = reqwest::Client::new().put(url).header("content-type", "application/wasm").body(wasm);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, said) = other("&set.errors=x&to.board=live&to.pager=live").await;
+    assert_eq!(status, 422, "{said}");
+    assert!(said.contains("--reset-state") && said.contains("field"), "{said}");
+    assert_eq!(rule(&node, "moving-average").await["generation"], 1, "nothing was changed");
+    let (status, said) = other("&set.errors=x&to.board=live&to.pager=live&reset_state=true").await;
+    assert_eq!(status, 200, "{said}");
+    node.stop().await;
+}
