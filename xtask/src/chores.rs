@@ -74,6 +74,17 @@ const CHORES: &[Chore] = &[
     },
     Chore { name: "chaos kill", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "kill") },
     Chore { name: "chaos torn", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "torn") },
+    Chore {
+        name: "chaos disk-full",
+        kind: Kind::Chaos,
+        needs: &["mount"],
+        work: |w| chaos::short(w, "disk-full"),
+    },
+    Chore { name: "chaos eio", kind: Kind::Chaos, needs: &["strace"], work: |w| chaos::short(w, "eio") },
+    Chore { name: "chaos reload", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "reload") },
+    Chore { name: "chaos sink", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "sink") },
+    Chore { name: "chaos rules", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "rules") },
+    Chore { name: "chaos planted", kind: Kind::Chaos, needs: &["strace"], work: chaos::planted },
 ];
 
 enum Outcome {

@@ -20,6 +20,7 @@
 use super::Delivery;
 use super::keeper::Signal;
 use super::spool::{Cursor, Kept, Numbered, OVERHEAD, Place, Spool, Stored, read_segment};
+use crate::chaos::planted;
 use crate::config::{Common, OnFull};
 use crate::telemetry::{Counter, OutputStats};
 use std::collections::VecDeque;
@@ -558,8 +559,8 @@ impl Waiting {
     /// Every number up to here is settled.
     fn settled(&self) -> u64 {
         match self.hand.front() {
-            Some(event) => event.number - 1,
-            None => self.next - 1 - self.lost as u64,
+            Some(event) if !planted("cursor-before-answer") => event.number - 1,
+            _ => self.next - 1 - self.lost as u64,
         }
     }
 

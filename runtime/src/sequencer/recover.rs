@@ -1,7 +1,7 @@
 //! Recovery: what a checkpoint says, then the records behind it, through the same shards.
 
 use super::Sequencer;
-use crate::chaos::failpoint;
+use crate::chaos::{failpoint, planted};
 use crate::checkpoint::Loaded;
 use crate::ingest::Request;
 use crate::log::{Change, Record, Standing};
@@ -149,7 +149,10 @@ impl Sequencer {
 
     /// Begins with what a checkpoint says: its rules, then what their keys and the index knew.
     fn begin_with(&mut self, loaded: Loaded) {
-        let Loaded { head, saved, .. } = loaded;
+        let Loaded { head, mut saved, .. } = loaded;
+        if planted("expiry-lost") {
+            saved.streams.values_mut().for_each(|stream| stream.expires = Timestamp::NEVER);
+        }
         self.stand(head.rules);
         let (saved, now) = (Arc::new(saved), Timestamp(head.now));
         self.hand(|| Handed::Restore { saved: saved.clone(), now });
