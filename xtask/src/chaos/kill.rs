@@ -82,6 +82,9 @@ fn lifetimes(run: &mut Run, mut world: World, lives: u64, done: u64) -> Result<W
         })?;
         run.progress(done + life + 1, &world.tally);
     }
+    // The last start may have been told to end by itself, which stopping would bring about.
+    world.kill()?;
+    world.start()?;
     Ok(world)
 }
 
