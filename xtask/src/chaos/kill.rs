@@ -164,11 +164,8 @@ fn nested(run: &mut Run, world: &mut World) -> Result<()> {
 /// Starts the node for its next life, in which it may be told to end by itself at some moment.
 fn start(run: &mut Run, world: &mut World) -> Result<()> {
     let mut command = world.command(&[])?;
-    // That bug shows only when the end comes between the ack and the write.
-    let early = run.plant.as_deref() == Some("ack-before-write");
-    if early || run.chance.bool() {
-        let last = if early { 5 } else { POINTS.len() };
-        let (point, latest) = POINTS[run.chance.usize(3..last)];
+    if run.chance.bool() {
+        let (point, latest) = POINTS[run.chance.usize(3..POINTS.len())];
         command.env("TIDEGATE_FAIL", format!("{point}:kill@{}", run.chance.u64(1..=latest)));
     }
     let Err(error) = world.start_with(command) else { return Ok(()) };

@@ -22,7 +22,11 @@ enum Finds {
 }
 
 const PLANTS: &[Plant] = &[
-    Plant { bug: "ack-before-write", finds: Finds::Kind("kill"), says: &["acked events are lost"] },
+    Plant {
+        bug: "ack-before-write",
+        finds: Finds::Kind("disk-full"), // Acks while nothing can be written look like room: what comes next is refused.
+        says: &["acked events are lost", "a fresh event was refused"],
+    },
     Plant {
         bug: "ack-before-sync",
         finds: Finds::Kind("eio"),
