@@ -51,6 +51,8 @@ pub struct Controller {
     outputs: Arc<Outputs>,
     telemetry: Arc<Telemetry>,
     shards: usize,
+    /// Whether there is a log.
+    logs: bool,
     /// Modules that nothing has used for so long are let go.
     grace: Span,
     marks: watch::Marks,
@@ -80,6 +82,8 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     /// How many shards there are.
     pub shards: usize,
+    /// Whether there is a log.
+    pub logs: bool,
     /// Modules that nothing has used for so long are let go.
     pub grace: Span,
 }
@@ -87,9 +91,9 @@ pub struct Parts {
 impl Controller {
     /// A controller of a node.
     pub fn new(parts: Parts) -> Self {
-        let Parts { ingest, host, modules, catalogue, outputs, telemetry, shards, grace } = parts;
+        let Parts { ingest, host, modules, catalogue, outputs, telemetry, shards, logs, grace } = parts;
         let (marks, turn) = Default::default();
-        Self { ingest, host, modules, catalogue, outputs, telemetry, shards, grace, marks, turn }
+        Self { ingest, host, modules, catalogue, outputs, telemetry, shards, logs, grace, marks, turn }
     }
 
     /// Compiles on a thread of its own, so that nothing else waits for it.
@@ -122,7 +126,10 @@ impl Controller {
     /// Whether the rule takes in what the keys of the one that it is to replace remember.
     async fn try_states(&self, module: &Arc<Compiled>, spec: &RuleSpec) -> Result<(), ControlError> {
         let before = self.catalogue.get(&spec.name);
-        if spec.reset_state || before.is_none_or(|before| before.spec.per != spec.per) {
+        if spec.reset_state
+            || spec.backfill.is_some()
+            || before.is_none_or(|before| before.spec.per != spec.per)
+        {
             return Ok(());
         }
         // A rule that does not tell, since it has just failed, has nothing to hand over.
@@ -151,10 +158,12 @@ impl Controller {
 
     async fn deploy(&self, wish: Deployment) -> Result<Deployed, ControlError> {
         let started = clock::start();
-        if let Some(backfill) = wish.backfill {
-            return Err(ControlError::Invalid(format!(
-                "--backfill {backfill}: a rule that is deployed cannot read the log first; run `tidegate backtest` to see what it would have done"
-            )));
+        if wish.backfill.is_some() && (wish.how != How::Replace || !self.logs) {
+            return Err(ControlError::Invalid(
+                "--backfill: only a rule that takes its place at once can hear the log first, and on a node that keeps one; run \
+                 `tidegate backtest` to see what it would have done"
+                    .into(),
+            ));
         }
         let wasm = match (&wish.wasm, &wish.digest) {
             (Some(wasm), _) => wasm.clone(),
@@ -248,8 +257,9 @@ impl Controller {
         let watch_ms = u64::try_from(watch.0 / 1000).unwrap_or(0);
         let origin = Origin { by: wish.terms.by.clone(), watch_ms, ..Origin::default() };
         let reset_state = wish.reset_state;
+        let backfill = wish.backfill.map(|span| clock::now() - span);
         let rule = manifest.rule(&compiled.inspected.digest, resolved);
-        Ok(RuleSpec { name, query, per, reset_state, origin, ..rule })
+        Ok(RuleSpec { name, query, per, reset_state, backfill, origin, ..rule })
     }
 
     fn known_outputs(&self, outputs: &[(String, String)]) -> Result<(), ControlError> {
@@ -292,7 +302,8 @@ impl Controller {
         let RollBack { reason, terms, .. } = wish;
         let origin =
             Origin { by: terms.by.clone(), back_to: Some(past.spec.generation), reason, watch_ms: 0 };
-        let spec = RuleSpec { origin, reset_state: false, paused: false, ..past.spec.clone() };
+        let spec =
+            RuleSpec { origin, reset_state: false, backfill: None, paused: false, ..past.spec.clone() };
         self.try_out(&compiled, &spec).await?;
         let _turn = self.turn.lock().await;
         self.expect(&spec.name, &terms)?;

@@ -121,7 +121,9 @@ pub struct Standing {
 
 impl Standing {
     /// The changes that make it stand: their positions and times.
-    pub fn changes(self) -> impl Iterator<Item = (u64, Timestamp, Control)> {
+    pub fn changes(mut self) -> impl Iterator<Item = (u64, Timestamp, Control)> {
+        // What it was to hear when it began, it has heard.
+        self.spec.backfill = None;
         let trial = self.trial.map(|Trial { deployed, at, spec, share, .. }| {
             (deployed, Timestamp(at), Control::Try { spec: Box::new(spec), share })
         });

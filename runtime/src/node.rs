@@ -203,6 +203,7 @@ impl Node {
             outputs: outputs.clone(),
             telemetry: telemetry.clone(),
             shards,
+            logs: data.is_some(),
             // For as long as the log may say that one was deployed.
             grace: Span(i64::try_from(config.log.keep_for.as_micros()).unwrap_or(i64::MAX)),
         }));

@@ -21,8 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_engine::guest::Guests;
-use tidegate_engine::shard::{Carried, Late, Settings, Shard, Step};
-use tidegate_event::{Batch, FieldSet, Header, Timestamp};
+use tidegate_engine::rule::{Control, RuleSpec};
+use tidegate_engine::shard::{Carried, Late, Settings, Shard, Step, mark_of};
+use tidegate_event::{Batch, BatchBuilder, FieldSet, Header, Timestamp};
 
 /// Events that break the rule in one rebuilding, at most; a rule that fails more often begins anew.
 const POISONS: usize = 8;
@@ -55,6 +56,8 @@ pub struct Absent {
     pub position: u64,
     /// What it asked for over rows before this one was carried out.
     pub first: u32,
+    /// It has lost nothing, and is to begin as if it had heard the log from this moment on.
+    pub backfill: Option<(Timestamp, RuleSpec)>,
     /// Events that it must not hear of, by position and row.
     pub skips: Vec<(u64, u32)>,
 }
@@ -99,7 +102,9 @@ impl Again {
                     }
                     continue;
                 }
-                Record::Batch(batch) | Record::Emitted { batch, .. } => {
+                Record::Batch(batch) => (batch.header.position, self.step(before, &batch)),
+                Record::Emitted { batch, .. } => {
+                    let batch = self.without_own(batch);
                     (batch.header.position, self.step(before, &batch))
                 }
                 Record::Time(position, now) => {
@@ -108,7 +113,9 @@ impl Again {
                     (position, self.step(before, &tick))
                 }
                 Record::Change(position, change) => {
-                    if position < before && is_about(change.control.name(), &self.absent.rule) {
+                    // What is filled in begins as the rule that was deployed then.
+                    let known = self.absent.backfill.is_some() && position <= self.absent.position;
+                    if position < before && !known && is_about(change.control.name(), &self.absent.rule) {
                         self.shard.control(&change.control, position, Timestamp(change.now));
                     }
                     (position, None)
@@ -148,7 +155,25 @@ impl Again {
     }
 
     fn step(&mut self, before: u64, batch: &Batch) -> Option<Step> {
-        (batch.header.position < before).then(|| self.shard.step(batch))
+        let from = self.absent.backfill.as_ref().map_or(Timestamp(i64::MIN), |(from, _)| *from);
+        let wanted = batch.header.position < before && batch.header.now >= from;
+        wanted.then(|| self.shard.step(batch))
+    }
+
+    /// Of what the rule was deployed for, it must not hear what its earlier self said.
+    fn without_own(&self, batch: Batch) -> Batch {
+        let own = mark_of(&self.absent.rule);
+        let early = self.absent.backfill.is_some() && batch.header.position < self.absent.position;
+        if !early || batch.events().all(|event| event.binding() != own) {
+            return batch;
+        }
+        let mut kept = BatchBuilder::new();
+        for event in batch.events().filter(|event| event.binding() != own) {
+            kept.copy(&event, FieldSet::ALL, |_| ());
+        }
+        let mut kept = kept.finish();
+        kept.header = batch.header;
+        kept
     }
 
     /// What has come of it.
@@ -164,6 +189,11 @@ fn start(grounds: &Grounds, absent: &Absent) -> anyhow::Result<(Shard, Reader, b
     let mut shard = Shard::new(settings, grounds.guests.clone());
     for (position, row) in &absent.skips {
         shard.skip(absent.rule.clone(), *position, *row);
+    }
+    if let Some((from, spec)) = &absent.backfill {
+        let spec = RuleSpec { backfill: None, ..spec.clone() };
+        shard.control(&Control::Deploy(Box::new(spec)), absent.position, *from);
+        return Ok((shard, Reader::open(&grounds.log, 0).context("the log cannot be read")?, true));
     }
     let loaded = checkpoint::load(&grounds.checkpoints)?;
     let from = loaded.as_ref().map_or(0, |loaded| loaded.head.position + 1);

@@ -305,7 +305,7 @@ fn rules_are_tried_promoted_and_rolled_back_and_one_of_two_deployers_is_told() {
     );
     has(&deploy("2", &["--if-generation", "0"]).fails(1), "deployed by eve@");
     has(&deploy("2", &["--promote-after", "1m"]).fails(2), "goes with --shadow or --canary");
-    has(&deploy("2", &["--backfill", "1h"]).fails(3), "tidegate backtest");
+    has(&deploy("2", &["--backfill", "1h", "--shadow"]).fails(3), "tidegate backtest");
 
     has(&deploy("2", &["--shadow"]).fine(), "tried beside the rule");
     has(&deploy("3", &[]).fails(1), "generation 2 of rule avg is being tried");

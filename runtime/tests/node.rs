@@ -254,3 +254,32 @@ async fn a_version_that_cannot_take_over_what_keys_remember_is_refused_unless_it
     assert_eq!(status, 200, "{said}");
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_filled_in_begins_as_if_it_had_heard_the_log() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    let event = |metric: i64| NewEvent {
+        host: Some("w1"),
+        metric: Some(Metric::Int(metric)),
+        ..event("queue", 600.0)
+    };
+    for metric in [10, 20, 30] {
+        ask(&mut client, &message(&[event(metric)])).await;
+    }
+    deploy(&node, "moving-average", "set.limit=100&set.weight=0.5&to.pager=live&backfill=1h").await;
+    let states = async |node: &Node| {
+        let url = format!("http://{}/api/v1/rules/moving-average/state", address(node, "http"));
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["keys"].to_string()
+    };
+    eventually("it remembers what came before it", async || states(&node).await.contains("22.5")).await;
+    assert_eq!(rule(&node, "moving-average").await["forwarded"], 0, "it says nothing about the past");
+    ask(&mut client, &message(&[event(40)])).await;
+    eventually("it goes on from there", async || states(&node).await.contains("31.25")).await;
+    node.stop().await;
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    eventually("a replay does the same", async || states(&node).await.contains("31.25")).await;
+    node.stop().await;
+}

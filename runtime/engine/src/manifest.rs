@@ -165,6 +165,7 @@ impl Manifest {
             paused: false,
             schema: self.state_schema,
             reset_state: false,
+            backfill: None,
             origin: Origin::default(),
         }
     }

@@ -7,7 +7,7 @@ pub use history::{Compared, How, Past, Sample, Trial};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use tidegate_event::FieldSet;
+use tidegate_event::{FieldSet, Timestamp};
 
 /// What gets its own copy of a rule's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,6 +138,10 @@ pub struct RuleSpec {
     /// Whether it begins with nothing, instead of with what the keys of the rule before it remember.
     #[serde(default)]
     pub reset_state: bool,
+    /// The moment from which on it is to have heard the log when it begins; it then begins anew, and hears nothing until
+    /// somebody gives it that.
+    #[serde(default)]
+    pub backfill: Option<Timestamp>,
     /// Where it comes from.
     #[serde(default)]
     pub origin: Origin,

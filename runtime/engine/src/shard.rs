@@ -151,6 +151,8 @@ pub struct Lost {
     pub poison: Option<u32>,
     /// What it asked for over rows before this one counts.
     pub first: u32,
+    /// It has lost nothing, and is to begin as if it had heard the log from this moment on.
+    pub backfill: Option<Timestamp>,
 }
 
 /// What a rule did in a step.
@@ -252,6 +254,7 @@ impl Shard {
                         settings: &self.settings,
                     };
                     let spec = (**spec).clone();
+                    let (name, backfill) = (spec.name.as_str().into(), spec.backfill);
                     let number = match self.deployed.deploy(
                         spec.clone(),
                         matcher.clone(),
@@ -268,6 +271,17 @@ impl Shard {
                     };
                     self.deployed.crew.count(number);
                     self.deployed.try_start(number, &scene, &mut step);
+                    if let Some(from) = backfill.filter(|_| self.settings.rebuild) {
+                        self.deployed.crew.get_mut(number).away = true;
+                        let shard = self.settings.number;
+                        step.lost.push(Lost {
+                            rule: name,
+                            shard,
+                            poison: None,
+                            first: u32::MAX,
+                            backfill: Some(from),
+                        });
+                    }
                     step.counts = self.deployed.crew.take_counts();
                 }
                 // Checked before the record was written; a log from elsewhere may still hold it.

@@ -56,6 +56,7 @@ fn a_million_strange_names_find_no_room_and_change_nothing_for_those_that_have()
             paused: false,
             schema: 1,
             reset_state: false,
+            backfill: None,
             origin: Origin::default(),
         };
         shard.control(&Control::Deploy(Box::new(rule)), position, Timestamp::EPOCH);

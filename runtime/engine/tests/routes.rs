@@ -103,6 +103,7 @@ fn spec(name: &str, module: &str, query: &str, per: Width) -> RuleSpec {
         paused: false,
         schema: 1,
         reset_state: true,
+        backfill: None,
         origin: Origin::default(),
     }
 }

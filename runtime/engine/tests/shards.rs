@@ -101,6 +101,7 @@ fn rule(name: &str, module: &str, query: &str, per: Width) -> Control {
         paused: false,
         schema: 1,
         reset_state: false,
+        backfill: None,
         origin: Origin::default(),
     }))
 }

@@ -154,6 +154,7 @@ fn rule(name: &str, query: &str, per: Width) -> RuleSpec {
         paused: false,
         schema: 1,
         reset_state: false,
+        backfill: None,
         origin: Origin::default(),
     }
 }

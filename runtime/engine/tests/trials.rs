@@ -64,6 +64,7 @@ fn spec(factor: i64, generation: u64, per: Width) -> Box<RuleSpec> {
         schema: 1,
         // These guests keep nothing that could be copied.
         reset_state: true,
+        backfill: None,
         origin: Origin::default(),
     })
 }

@@ -20,6 +20,7 @@ fn spec(generation: u64, back_to: Option<u64>) -> Box<RuleSpec> {
         paused: false,
         schema: 1,
         reset_state: false,
+        backfill: None,
         origin: Origin { back_to, reason: "too slow".into(), ..Origin::default() },
     })
 }

@@ -214,6 +214,7 @@ fn spec(built: &Built, recording: &Recording) -> RuleSpec {
         paused: false,
         schema: manifest.state_schema,
         reset_state: false,
+        backfill: None,
         origin: Origin::default(),
     }
 }

@@ -32,6 +32,7 @@ impl Sequencer {
                 shard: lost.shard,
                 position: step.position,
                 first: lost.first,
+                backfill: lost.backfill.and_then(|from| Some((from, self.catalogue.get(&lost.rule)?.spec))),
                 skips: skips.map(|(_, position, row)| (*position, *row)).collect(),
             });
         }

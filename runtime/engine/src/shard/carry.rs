@@ -40,7 +40,8 @@ impl Deployed {
     ) -> Result<u32, Fault> {
         self.abandon(&spec.name);
         self.abandon(&spec.name);
-        let alike = |before: &RuleSpec| !spec.reset_state && before.per == spec.per;
+        let alike =
+            |before: &RuleSpec| !spec.reset_state && spec.backfill.is_none() && before.per == spec.per;
         let Some(before) = self.crew.named(&spec.name).filter(|rule| alike(&self.crew.get(*rule).spec))
         else {
             return Ok(self.deploy_fresh(spec, matcher, deployed));

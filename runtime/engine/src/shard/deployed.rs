@@ -596,7 +596,7 @@ impl Deployed {
                 let rule = self.crew.get_mut(*number);
                 rule.away = true;
                 let (rule, shard) = (rule.name.clone(), scene.settings.number);
-                step.lost.push(Lost { rule, shard, poison, first: first.unwrap_or(0) });
+                step.lost.push(Lost { rule, shard, poison, first: first.unwrap_or(0), backfill: None });
             }
         }
         match rule {

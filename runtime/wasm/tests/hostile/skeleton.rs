@@ -176,6 +176,7 @@ pub fn rule(digest: &str) -> RuleSpec {
         paused: false,
         schema: 1,
         reset_state: false,
+        backfill: None,
         origin: Origin::default(),
     }
 }
