@@ -50,14 +50,20 @@
 //! and from `f64::ln` and its like, whose last bits do; `libm` has them for every machine.
 
 mod changed;
+mod fill;
 mod fold;
+pub mod folds;
+mod latest;
+mod lists;
 mod out;
 mod pace;
 pub mod params;
 pub mod prelude;
 mod quantiles;
+mod rollup;
 pub mod rt;
 mod rule;
+mod series;
 mod state;
 mod streams;
 #[doc(hidden)]
@@ -66,14 +72,19 @@ mod top;
 mod window;
 
 pub use changed::{Changed, Steady};
+pub use fill::{Silence, Stable};
 pub use fold::{Count, Decaying, Ewma, Max, Mean, Min, Rate, Sum};
+pub use latest::{KINDS_MAX, Latest, Leaders, Standing};
+pub use lists::{Align, Batches, EveryN, FixedTime, LIST_MAX, LastN, MovingTime};
 pub use out::{Level, Out, Output, Sending, StateText};
 pub use pace::Throttle;
-pub use params::Params;
+pub use params::{Outputs, Params};
 pub use quantiles::Quantiles;
+pub use rollup::Rollup;
 pub use rule::{Remembered, Rule, Run};
+pub use series::{Apdex, Counter, Forecast, Line, Runs, Slope, Ticker};
 pub use state::Saved;
-pub use tidegate_event::{Event, Metric, Span, State, Timestamp};
+pub use tidegate_event::{Event, Field, Metric, Span, State, Timestamp, hash_bytes};
 pub use tidegate_sdk_macros::{Params, rule};
 pub use top::{Entry, Top};
 pub use window::{Collect, OPEN_MAX, Tumbling};

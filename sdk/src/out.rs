@@ -186,6 +186,15 @@ impl Sending<'_> {
         }
     }
 
+    /// Without this field, whatever the event that it started from has there. The time cannot be left out.
+    pub fn without_field(self, field: Field) -> Self {
+        match field {
+            Field::Metric => self.no_metric(),
+            Field::Time => self,
+            field => self.without(field),
+        }
+    }
+
     /// With this metric.
     #[inline]
     pub fn metric(self, metric: impl Into<Metric>) -> Self {

@@ -18,6 +18,7 @@ pub use tidegate_event::Settings;
 /// | `String` | any text |
 /// | `Span` | `90s`, `5m`, `250ms` |
 /// | `Output` | the name of an output of the node |
+/// | `Outputs` | names of outputs of the node, each under a name of the rule's own |
 /// | `Option<…>` of any of these but `Output` | may be left out |
 ///
 /// A field's documentation is what people read who deploy the rule. `#[param(default = …)]` gives the value it has when
@@ -67,6 +68,13 @@ pub trait Value: Sized {
 
     /// The value of a setting, if it is of that type.
     fn take(setting: Setting<'_>) -> Option<Self>;
+
+    /// The next setting, or as many as it takes.
+    fn read(settings: &mut Settings<'_>, name: &str) -> Result<Self, String> {
+        let setting = settings.next().ok_or_else(|| format!("parameter {name}: no value was handed over"))?;
+        Self::take(setting)
+            .ok_or_else(|| format!("parameter {name}: {} was expected, found {setting:?}", Self::EXPECTED))
+    }
 }
 
 impl Value for f64 {
@@ -148,9 +156,52 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// Places to send events to under names that only a rule's settings know. A name that the deployment does not mention goes
+/// where the parameter itself goes.
+///
+/// ```
+/// use tidegate_sdk::prelude::*;
+///
+/// #[derive(Params)]
+/// struct Settings {
+///     /// Where everything goes that is not said otherwise.
+///     main: Outputs,
+/// }
+///
+/// fn send(settings: &Settings, out: &mut Out) {
+///     out.to(settings.main.named("pager")).send();
+/// }
+/// # assert!(Settings::SCHEMA.contains(r#""kind":"outputs""#));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    names: Vec<String>,
+    rest: u32,
+}
+
+impl Outputs {
+    /// The output for a name.
+    pub fn named(&self, name: &str) -> Output {
+        let known = self.names.iter().position(|other| other == name);
+        Output(self.rest + known.map_or(0, |at| at as u32 + 1))
+    }
+}
+
+impl Value for Outputs {
+    const EXPECTED: &'static str = "an output";
+
+    fn take(setting: Setting<'_>) -> Option<Self> {
+        if let Setting::Output(rest) = setting { Some(Self { names: Vec::new(), rest }) } else { None }
+    }
+
+    fn read(settings: &mut Settings<'_>, name: &str) -> Result<Self, String> {
+        let Output(rest) = Output::read(settings, name)?;
+        let names = String::read(settings, name)?;
+        Ok(Self { names: names.lines().map(str::to_owned).collect(), rest })
+    }
+}
+
 /// The next setting as the value of a parameter. For the code that `#[derive(Params)]` writes.
 pub fn value<T: Value>(settings: &mut Settings<'_>, name: &str) -> Result<T, String> {
-    let setting = settings.next().ok_or_else(|| format!("parameter {name}: no value was handed over"))?;
-    T::take(setting)
-        .ok_or_else(|| format!("parameter {name}: {} was expected, found {setting:?}", T::EXPECTED))
+    T::read(settings, name)
 }

@@ -6,5 +6,5 @@ pub use crate::pace::Throttle;
 pub use crate::quantiles::Quantiles;
 pub use crate::top::Top;
 pub use crate::window::Tumbling;
-pub use crate::{Event, Level, Out, Output, Params, Rule, Run, Saved, Span, State, Timestamp, log, rule};
+pub use crate::{Event, Level, Metric, Out, Output, Outputs, Params, Rule, Run, Saved, Span, State, Timestamp, log, rule};
 pub use serde::{Deserialize, Serialize};

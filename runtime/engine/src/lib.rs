@@ -2,7 +2,7 @@
 //!
 //! Layers, each importing only from those above it in this list:
 //!
-//! 1. [`codec`]: bytes of the wire to batches and back. [`query`]: text to plan to matcher.
+//! 1. [`codec`]: bytes of the wire to batches and back. [`query`]: text to plan to matcher, a crate of its own.
 //! 2. [`index`]: the latest event of each stream, until its time-to-live has run out.
 //! 3. [`save`]: what a shard knows, as it is saved. [`guest`]: the whole contract with a rule. [`rule`]: what is deployed. [`manifest`]: what a module says of itself.
 //! 4. [`shard`]: one share of the streams: a batch in, effects out.
@@ -14,7 +14,8 @@ pub mod codec;
 pub mod guest;
 pub mod index;
 pub mod manifest;
-pub mod query;
 pub mod rule;
 pub mod save;
 pub mod shard;
+
+pub use tidegate_query as query;

@@ -36,7 +36,7 @@ pub struct Manifest {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// `number`, `integer`, `flag`, `text`, `span` or `output`.
+    /// `number`, `integer`, `flag`, `text`, `span`, `output` or `outputs`.
     pub kind: String,
     /// What it means, and its unit.
     #[serde(default)]
@@ -93,7 +93,7 @@ impl Manifest {
 
     /// The names of its outputs: its parameters of that kind, in order.
     pub fn outputs(&self) -> impl Iterator<Item = &str> {
-        self.params.iter().filter(|param| param.kind == Kind::Output.name()).map(|param| param.name.as_str())
+        self.params.iter().filter(|param| param.is_output()).map(|param| param.name.as_str())
     }
 
     /// Checks the values given for a deployment, fills in defaults, and encodes them for the guest. `set` gives values
@@ -106,7 +106,8 @@ impl Manifest {
         for (name, hint) in set.keys().map(|name| (name, "--set")).chain(to.keys().map(|name| (name, "--to")))
         {
             let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
-            if !known.contains(&name.as_str()) {
+            let free = hint == "--to" && self.params.iter().any(|param| param.kind == Kind::Outputs.name());
+            if !known.contains(&name.as_str()) && !free {
                 return Err(format!(
                     "{hint} {name}: rule {} has no such parameter; it has {}",
                     self.name,
@@ -118,11 +119,18 @@ impl Manifest {
         let mut settings = SettingsWriter::default();
         for param in &self.params {
             let given = set.get(&param.name);
-            if param.kind == Kind::Output.name() {
+            if param.is_output() {
                 let target = to.get(&param.name).or(given).or(param.default.as_ref());
                 let target = target.map_or(DEFAULT_OUTPUT, String::as_str);
                 settings.push(Setting::Output(resolved.outputs.len() as u32));
                 resolved.outputs.push((param.name.clone(), target.to_owned()));
+                if param.kind == Kind::Outputs.name() {
+                    let own = |name: &String| self.params.iter().all(|param| param.name != *name);
+                    let free: Vec<_> = to.iter().filter(|(name, _)| own(name)).collect();
+                    let names: Vec<&str> = free.iter().map(|(name, _)| name.as_str()).collect();
+                    settings.push(Setting::Text(&names.join("\n")));
+                    resolved.outputs.extend(free.iter().map(|(name, to)| ((*name).clone(), (*to).clone())));
+                }
                 continue;
             }
             if to.contains_key(&param.name) {
@@ -177,6 +185,10 @@ impl Manifest {
 }
 
 impl Param {
+    fn is_output(&self) -> bool {
+        [Kind::Output.name(), Kind::Outputs.name()].contains(&self.kind.as_str())
+    }
+
     fn parse<'a>(&self, text: &'a str) -> Result<Setting<'a>, String> {
         let wrong =
             || format!("parameter {}: a {} was expected, found {text:?}. {}", self.name, self.kind, self.doc);
@@ -188,7 +200,7 @@ impl Param {
             Kind::Span => {
                 Setting::Span(Span::parse(text).ok_or_else(|| wrong() + " (like 90s, 5m or 250ms)")?)
             }
-            Kind::Output => return Err(wrong()),
+            Kind::Output | Kind::Outputs => return Err(wrong()),
         })
     }
 }
@@ -258,6 +270,20 @@ mod tests {
             error(&[], &[("limit_ms", "x")]),
             "--to limit_ms: that is a number, not an output; use --set"
         );
+    }
+
+    #[test]
+    fn names_of_the_rules_own_are_numbered_on_from_the_rest() {
+        let mut manifest = manifest();
+        manifest.params = vec![Param { name: "main".into(), kind: "outputs".into(), ..manifest.params[1].clone() }];
+        let to = map(&[("pager", "hook"), ("main", "console"), ("board", "file")]);
+        let resolved = manifest.resolve(&map(&[]), &to).unwrap();
+        assert_eq!(
+            Settings::new(&resolved.settings).collect::<Vec<_>>(),
+            [Setting::Output(0), Setting::Text("board\npager")]
+        );
+        let outputs: Vec<_> = resolved.outputs.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+        assert_eq!(outputs, [("main", "console"), ("board", "file"), ("pager", "hook")]);
     }
 
     #[test]

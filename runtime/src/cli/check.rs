@@ -130,7 +130,7 @@ pub fn describe(path: &Path, found: &Inspected, screen: &Screen) -> Result<(), F
 }
 
 fn parameter(param: &Param) -> String {
-    let flag = if param.kind == "output" { "--to " } else { "--set" };
+    let flag = if param.kind.starts_with("output") { "--to " } else { "--set" };
     let default = match (&param.default, param.optional) {
         (Some(default), _) => format!(" (otherwise {default})"),
         (None, true) => " (may be left out)".to_owned(),

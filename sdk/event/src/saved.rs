@@ -1,5 +1,6 @@
 //! Moments, spans and states inside structs that are saved: whole microseconds, and the state's word.
 
+use crate::event::Metric;
 use crate::state::State;
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -26,6 +27,42 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         i64::deserialize(from).map(Self)
+    }
+}
+
+/// A number, whole or not: both kinds are kept.
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Int(value) => to.serialize_i64(value),
+            Self::Float(value) => to.serialize_f64(value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl de::Visitor<'_> for Number {
+            type Value = Metric;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Metric, E> {
+                Ok(Metric::Int(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Metric, E> {
+                Ok(i64::try_from(value).map_or(Metric::Float(value as f64), Metric::Int))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Metric, E> {
+                Ok(Metric::Float(value))
+            }
+        }
+        from.deserialize_any(Number)
     }
 }
 

@@ -7,6 +7,9 @@
 //!   2 integer  i64              5 span     i64 microseconds
 //!                               6 output   u32 number of the output among the manifest's outputs
 //! ```
+//!
+//! A parameter of the kind `outputs` is two values: the output for all names that are not among the others, then those names
+//! as text, one in a line, numbered on from it.
 
 use crate::time::Span;
 
@@ -26,12 +29,14 @@ pub enum Kind {
     Span = 5,
     /// A place to send events to.
     Output = 6,
+    /// Any number of places to send events to, by names of the rule's own.
+    Outputs = 7,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Number, Self::Integer, Self::Flag, Self::Text, Self::Span, Self::Output];
+    pub const ALL: [Self; 7] =
+        [Self::Number, Self::Integer, Self::Flag, Self::Text, Self::Span, Self::Output, Self::Outputs];
 
     /// Its name in manifests.
     pub const fn name(self) -> &'static str {
@@ -42,6 +47,7 @@ impl Kind {
             Self::Text => "text",
             Self::Span => "span",
             Self::Output => "output",
+            Self::Outputs => "outputs",
         }
     }
 

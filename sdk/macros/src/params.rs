@@ -98,7 +98,7 @@ fn kind(ty: &Type) -> Result<(&'static str, bool), Error> {
         let Some(GenericArgument::Type(inside)) = arguments.args.first() else { return Err(unknown()) };
         return match kind(inside)? {
             (_, true) => Err(unknown()),
-            ("output", _) => Err(Error::new_spanned(
+            ("output" | "outputs", _) => Err(Error::new_spanned(
                 ty,
                 "an output that is given nowhere goes to the live page: write `Output`",
             )),
@@ -115,6 +115,7 @@ fn kind(ty: &Type) -> Result<(&'static str, bool), Error> {
         "String" => Ok(("text", false)),
         "Span" => Ok(("span", false)),
         "Output" => Ok(("output", false)),
+        "Outputs" => Ok(("outputs", false)),
         whole if WHOLE.contains(&whole) => Ok(("integer", false)),
         _ => Err(unknown()),
     }

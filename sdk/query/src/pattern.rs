@@ -2,12 +2,9 @@
 //!
 //! Both take time linear in the text, whatever the pattern: it may come from anybody who can reach a socket.
 
+use super::search::{Refused, Search};
 use super::{PATTERN, PATTERNS, QueryError};
-use regex::bytes::{Regex, RegexBuilder};
 use std::ops::Range;
-
-/// Bytes that one compiled expression may take.
-const PROGRAM: usize = 512 << 10;
 
 /// A pattern of `=~`: it spans the whole text, but for one line end at its end. `%` does not run across line ends.
 #[derive(Clone, Debug)]
@@ -53,32 +50,27 @@ impl<'q> Patterns<'q> {
         Ok(())
     }
 
-    fn compile(&mut self, pattern: &str, span: &Range<usize>) -> Result<Regex, QueryError> {
+    fn compile<R: Search>(&mut self, pattern: &str, span: &Range<usize>) -> Result<R, QueryError> {
         self.compiled += 1;
         if self.compiled > PATTERNS {
             let message =
                 format!("at most {PATTERNS} regular expressions in a query were expected, found more");
             return self.error(message, span, "several for one field can be one: `host ~= \"a|b\"`");
         }
-        let built = RegexBuilder::new(pattern).size_limit(PROGRAM).dfa_size_limit(PROGRAM).build();
-        built.or_else(|error| match error {
-            regex::Error::CompiledTooBig(_) => self.error(
+        R::build(pattern).or_else(|refused| match refused {
+            Refused::TooBig(limit) => self.error(
                 format!(
                     "a regular expression of at most {} KiB when compiled was expected, found a larger one",
-                    PROGRAM >> 10
+                    limit >> 10
                 ),
                 span,
                 "repeat fewer times, or write `[a-z]` for `\\\\w`",
             ),
-            error => {
-                let words = error.to_string();
-                let reason = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.error(
-                    format!("a regular expression was expected: {reason}"),
-                    span,
-                    "it is read in linear time: no look-around, no references back",
-                )
-            }
+            Refused::Wrong(reason) => self.error(
+                format!("a regular expression was expected: {reason}"),
+                span,
+                "it is read in linear time: no look-around, no references back",
+            ),
         })
     }
 
@@ -95,7 +87,7 @@ impl<'q> Patterns<'q> {
     }
 
     /// A pattern of `~=`.
-    pub fn regex(&mut self, pattern: &str, span: &Range<usize>) -> Result<Regex, QueryError> {
+    pub fn regex<R: Search>(&mut self, pattern: &str, span: &Range<usize>) -> Result<R, QueryError> {
         self.check_length(pattern, span)?;
         if let Some((found, help)) = only_in_java(pattern) {
             let message =

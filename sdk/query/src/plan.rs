@@ -10,30 +10,31 @@ use super::QueryError;
 use super::ast::{Expr, Op, Query, Value};
 use super::number::Number;
 use super::pattern::{Patterns, Wildcard};
-use regex::bytes::Regex;
+use super::search::Search;
 use std::fmt;
 use tidegate_event::{Field, FieldSet};
 
-/// What has to be looked at to answer a query. It prints as a tree in prefix form.
+/// What has to be looked at to answer a query. It prints as a tree in prefix form. `R` is what regular expressions are
+/// compiled to.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Planned<R> {
     pub(super) text: String,
-    pub(super) root: Clause,
+    pub(super) root: Clause<R>,
     /// What must hold of the host and the service alone: the same answer for every event of a stream.
-    pub(super) of_stream: Vec<Clause>,
+    pub(super) of_stream: Vec<Clause<R>>,
     /// What must hold besides.
-    pub(super) of_event: Vec<Clause>,
+    pub(super) of_event: Vec<Clause<R>>,
     fields: FieldSet,
 }
 
 /// One question to an event.
 #[derive(Clone, Debug)]
-pub(super) enum Clause {
+pub(super) enum Clause<R> {
     /// The answer is known.
     Always(bool),
-    All(Vec<Clause>),
-    Any(Vec<Clause>),
-    Not(Box<Clause>),
+    All(Vec<Clause<R>>),
+    Any(Vec<Clause<R>>),
+    Not(Box<Clause<R>>),
     /// The field is there.
     Present(Slot),
     /// The field is there and is this text.
@@ -43,7 +44,7 @@ pub(super) enum Clause {
     /// Both fields are the same, or both are absent.
     Same(Slot, Slot),
     Like(Source, Wildcard),
-    Search(Source, Regex),
+    Search(Source, R),
     Tagged(String),
 }
 
@@ -86,7 +87,7 @@ pub enum Known<'p> {
     Nothing,
 }
 
-impl Plan {
+impl<R: Search> Planned<R> {
     /// Decides what can be decided. The error is a pattern's.
     pub fn new(query: &Query) -> Result<Self, QueryError> {
         let root = clause(&query.root, &mut Patterns::new(&query.text))?;
@@ -123,14 +124,14 @@ impl Plan {
 }
 
 /// What must hold, each on its own, for the whole to hold.
-fn conjuncts(root: &Clause) -> &[Clause] {
+fn conjuncts<R>(root: &Clause<R>) -> &[Clause<R>] {
     match root {
         Clause::All(all) => all,
         one => std::slice::from_ref(one),
     }
 }
 
-fn clause(expr: &Expr, patterns: &mut Patterns<'_>) -> Result<Clause, QueryError> {
+fn clause<R: Search>(expr: &Expr, patterns: &mut Patterns<'_>) -> Result<Clause<R>, QueryError> {
     Ok(match expr {
         Expr::And(all) => join(all, patterns, false)?,
         Expr::Or(any) => join(any, patterns, true)?,
@@ -156,10 +157,10 @@ fn clause(expr: &Expr, patterns: &mut Patterns<'_>) -> Result<Clause, QueryError
             }
         }
         Expr::Search { left, pattern, span } => {
-            let regex = patterns.regex(pattern, span)?;
+            let regex: R = patterns.regex(pattern, span)?;
             match subject(left) {
                 Subject::Field(source) => Clause::Search(source, regex),
-                Subject::Text(text) => Clause::Always(regex.is_match(text.as_bytes())),
+                Subject::Text(text) => Clause::Always(regex.finds(text.as_bytes())),
                 Subject::Never => Clause::Always(false),
             }
         }
@@ -185,7 +186,7 @@ fn subject(value: &Value) -> Subject<'_> {
     }
 }
 
-fn not(clause: Clause) -> Clause {
+fn not<R>(clause: Clause<R>) -> Clause<R> {
     match clause {
         Clause::Always(known) => Clause::Always(!known),
         Clause::Not(inner) => *inner,
@@ -194,7 +195,11 @@ fn not(clause: Clause) -> Clause {
 }
 
 /// `and`, where one false part decides, or `or`, where one true part does.
-fn join(parts: &[Expr], patterns: &mut Patterns<'_>, decides: bool) -> Result<Clause, QueryError> {
+fn join<R: Search>(
+    parts: &[Expr],
+    patterns: &mut Patterns<'_>,
+    decides: bool,
+) -> Result<Clause<R>, QueryError> {
     let mut joined = Vec::new();
     let mut decided = false;
     for part in parts {
@@ -221,7 +226,7 @@ fn join(parts: &[Expr], patterns: &mut Patterns<'_>, decides: bool) -> Result<Cl
 }
 
 /// `=`
-fn same(left: &Value, right: &Value) -> Clause {
+fn same<R>(left: &Value, right: &Value) -> Clause<R> {
     match (left, right) {
         (Value::Field(a), Value::Field(b)) => {
             let (a, b) = (Slot::named(a), Slot::named(b));
@@ -255,7 +260,7 @@ fn same(left: &Value, right: &Value) -> Clause {
     }
 }
 
-fn absent(slot: Slot) -> Clause {
+fn absent<R>(slot: Slot) -> Clause<R> {
     not(match slot {
         // Every event has a time.
         Slot::Number(Quantity::Time) => Clause::Always(true),
@@ -263,7 +268,7 @@ fn absent(slot: Slot) -> Clause {
     })
 }
 
-fn order(name: &str, op: Op, number: &Number) -> Clause {
+fn order<R>(name: &str, op: Op, number: &Number) -> Clause<R> {
     match Slot::named(name) {
         Slot::Number(Quantity::Ttl) => Clause::Order(Quantity::Ttl, op, number.to_single()),
         Slot::Number(quantity) => Clause::Order(quantity, op, number.clone()),
@@ -272,7 +277,7 @@ fn order(name: &str, op: Op, number: &Number) -> Clause {
 }
 
 /// Adds the fields that a clause looks at.
-fn read(clause: &Clause, fields: &mut FieldSet) {
+fn read<R>(clause: &Clause<R>, fields: &mut FieldSet) {
     let mut add = |field| *fields = fields.with(field);
     match clause {
         Clause::Always(_) => {}
@@ -289,7 +294,7 @@ fn read(clause: &Clause, fields: &mut FieldSet) {
     }
 }
 
-impl Clause {
+impl<R> Clause<R> {
     /// What this alone says of a field.
     fn known(&self, source: &Source) -> Known<'_> {
         match self {
@@ -370,13 +375,13 @@ impl Quantity {
     }
 }
 
-impl fmt::Display for Plan {
+impl<R: Search> fmt::Display for Planned<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.root)
     }
 }
 
-impl fmt::Display for Clause {
+impl<R: Search> fmt::Display for Clause<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, word: &str, list: &[Self]| {
             write!(f, "({word}")?;
@@ -395,7 +400,7 @@ impl fmt::Display for Clause {
             }
             Self::Same(a, b) => write!(f, "(= {a} {b})"),
             Self::Like(source, wildcard) => write!(f, "(=~ {source} {:?})", wildcard.pattern()),
-            Self::Search(source, regex) => write!(f, "(~= {source} {:?})", regex.as_str()),
+            Self::Search(source, regex) => write!(f, "(~= {source} {:?})", regex.pattern()),
             Self::Tagged(tag) => write!(f, "(tagged {tag:?})"),
         }
     }

@@ -5,24 +5,31 @@
 use super::QueryError;
 use super::ast::{Op, Query};
 use super::number::compare;
-use super::plan::{Clause, Known, Plan, Quantity, Slot, Source};
+use super::plan::{Clause, Known, Planned, Quantity, Slot, Source};
+use super::search::Search;
+use super::subject::Subject;
 use std::fmt;
 use std::sync::Arc;
-use tidegate_event::{Event, FieldSet, Metric};
+use tidegate_event::{FieldSet, Metric};
 
 /// A query, ready to be asked of events. Cheap to copy; copies share what they hold.
-#[derive(Clone)]
-pub struct Matcher(Arc<Plan>);
+pub struct Matching<R>(Arc<Planned<R>>);
 
-impl Matcher {
+impl<R> Clone for Matching<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R: Search> Matching<R> {
     /// Ready to ask what a plan asks.
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: Planned<R>) -> Self {
         Self(Arc::new(plan))
     }
 
     /// Reads a query, plans it and makes it ready.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        Ok(Self::new(Plan::new(&Query::parse(text)?)?))
+        Ok(Self::new(Planned::new(&Query::parse(text)?)?))
     }
 
     /// The query as it was written.
@@ -31,26 +38,26 @@ impl Matcher {
     }
 
     /// What is looked at.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Planned<R> {
         &self.0
     }
 
     /// Whether the event is one of those that the query asks for.
     #[inline]
-    pub fn matches(&self, event: &Event<'_>) -> bool {
+    pub fn matches(&self, event: &impl Subject) -> bool {
         holds(&self.0.root, event)
     }
 
     /// Whether it asks for any event of the stream that this one is of: the part of the answer that depends on the host
     /// and the service alone, and so needs to be found only once for a stream. With
     /// [`matches_within`](Self::matches_within) it is the whole answer.
-    pub fn wants_stream(&self, event: &Event<'_>) -> bool {
+    pub fn wants_stream(&self, event: &impl Subject) -> bool {
         self.0.of_stream.iter().all(|clause| holds(clause, event))
     }
 
     /// Whether it asks for the event, of which the stream is known to be wanted.
     #[inline]
-    pub fn matches_within(&self, event: &Event<'_>) -> bool {
+    pub fn matches_within(&self, event: &impl Subject) -> bool {
         self.0.of_event.iter().all(|clause| holds(clause, event))
     }
 
@@ -83,14 +90,14 @@ impl Matcher {
     }
 }
 
-impl fmt::Debug for Matcher {
+impl<R: Search> fmt::Debug for Matching<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Matcher").field(&self.text()).finish()
     }
 }
 
 /// Nested as deep as the query's text, which has a bound.
-fn holds(clause: &Clause, event: &Event<'_>) -> bool {
+fn holds<R: Search>(clause: &Clause<R>, event: &impl Subject) -> bool {
     match clause {
         Clause::Always(known) => *known,
         Clause::All(all) => all.iter().all(|clause| holds(clause, event)),
@@ -98,7 +105,7 @@ fn holds(clause: &Clause, event: &Event<'_>) -> bool {
         Clause::Not(inner) => !holds(inner, event),
         Clause::Present(Slot::Text(source)) => text(source, event).is_some(),
         Clause::Present(Slot::Number(quantity)) => number(*quantity, event).is_some(),
-        Clause::Present(Slot::Tags) => event.tag_bytes().next().is_some(),
+        Clause::Present(Slot::Tags) => event.has_tags(),
         Clause::Is(source, wanted) => text(source, event) == Some(wanted.as_bytes()),
         Clause::Order(quantity, op, literal) => {
             number(*quantity, event).is_some_and(|found| op.holds(literal.compare_to(found)))
@@ -111,26 +118,26 @@ fn holds(clause: &Clause, event: &Event<'_>) -> bool {
         // Tags are the same as themselves, and fields of two sorts are not compared: the plan knows both answers.
         Clause::Same(..) => false,
         Clause::Like(source, wildcard) => text(source, event).is_some_and(|text| wildcard.matches(text)),
-        Clause::Search(source, regex) => text(source, event).is_some_and(|text| regex.is_match(text)),
-        Clause::Tagged(tag) => event.tag_bytes().any(|found| found == tag.as_bytes()),
+        Clause::Search(source, regex) => text(source, event).is_some_and(|text| regex.finds(text)),
+        Clause::Tagged(tag) => event.tagged(tag.as_bytes()),
     }
 }
 
 #[inline]
-fn text<'e>(source: &Source, event: &Event<'e>) -> Option<&'e [u8]> {
+fn text<'e>(source: &Source, event: &'e impl Subject) -> Option<&'e [u8]> {
     match source {
-        Source::Host => event.host_bytes(),
-        Source::Service => event.service_bytes(),
-        Source::State => event.state_bytes(),
-        Source::Description => event.description_bytes(),
-        Source::Attribute(name) => event.attribute_value(name.as_bytes()),
+        Source::Host => event.host(),
+        Source::Service => event.service(),
+        Source::State => event.state(),
+        Source::Description => event.description(),
+        Source::Attribute(name) => event.attribute(name.as_bytes()),
     }
 }
 
 #[inline]
-fn number(quantity: Quantity, event: &Event<'_>) -> Option<Metric> {
+fn number(quantity: Quantity, event: &impl Subject) -> Option<Metric> {
     match quantity {
-        Quantity::Metric => event.number(),
+        Quantity::Metric => event.metric(),
         Quantity::Time => Some(Metric::Float(event.time().secs_f64())),
         Quantity::Ttl => event.ttl().map(|ttl| Metric::Float(ttl.into())),
     }
