@@ -26,6 +26,8 @@ cargo xtask test [--clients] [--page] [--chaos] [--all] [--only NAME]
                                             --all      all of them
                                             --only     chores whose name contains NAME
 cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
+cargo xtask cases FILE…                     play cases recorded from Riemann: streams through the `standard` rule as wasm, queries
+                                            through the matcher; prints what fails and counts
 cargo xtask instructions [--accept]         count the instructions of each stage under callgrind and compare them with
                                             benches/instructions.json; --accept writes it anew
 cargo xtask figures [--soak SECONDS]        measure everything on this machine, as Markdown: about five minutes, and with
@@ -39,6 +41,7 @@ enum Wish {
     Demo(demo::Wish),
     Test(chores::Wish),
     Rules,
+    Cases(Vec<String>),
     Instructions { accept: bool },
     Figures(figures::Wish),
     Chaos(chaos::Wish),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Ok(Wish::Demo(wish)) => demo::run(&wish),
         Ok(Wish::Test(wish)) => chores::run(&wish),
         Ok(Wish::Rules) => program::Workspace::ask().and_then(|workspace| workspace.put_inside()),
+        Ok(Wish::Cases(files)) => cases(&files),
         Ok(Wish::Instructions { accept }) => program::Workspace::ask().and_then(|workspace| {
             if accept { instructions::accept(&workspace) } else { instructions::check(&workspace) }
         }),
@@ -82,6 +86,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("demo") => Wish::Demo(demo::Wish::default()),
         Some("test") => Wish::Test(chores::Wish::default()),
         Some("rules") => Wish::Rules,
+        Some("cases") => Wish::Cases(Vec::new()),
         Some("instructions") => Wish::Instructions { accept: false },
         Some("figures") => Wish::Figures(figures::Wish::default()),
         Some("chaos") => Wish::Chaos(chaos::Wish::default()),
@@ -104,6 +109,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
                 let port = value()?;
                 demo.port = port.parse().map_err(|_| format!("--port {port}: a port was expected"))?;
             }
+            (Wish::Cases(files), file) if !file.starts_with('-') => files.push(file.to_owned()),
             (Wish::Instructions { accept }, "--accept") => *accept = true,
             (Wish::Figures(figures), "--soak") => {
                 let seconds = value()?;
@@ -125,6 +131,18 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         }
     }
     Ok(wish)
+}
+
+/// Builds the `standard` rule and plays files of cases through it.
+fn cases(files: &[String]) -> anyhow::Result<()> {
+    let workspace = program::Workspace::ask()?;
+    program::build_wasm(&workspace.standard)?;
+    let here = std::env::current_dir()?;
+    let module = workspace.module("standard").to_string_lossy().into_owned();
+    let files: Vec<String> = files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
+    let mut words = vec!["run", "--quiet", "--package", "cases", "--", &module];
+    words.extend(files.iter().map(String::as_str));
+    program::run(program::cargo(&words))
 }
 
 fn number(option: &str, value: &str) -> Result<u64, String> {

@@ -87,6 +87,8 @@ pub struct Workspace {
     pub target: PathBuf,
     /// The example rules, in the order of their names.
     pub rules: Vec<Rule>,
+    /// The rule that is described by its parameters.
+    pub standard: Vec<Rule>,
     /// The rules of the benches.
     pub bench_rules: Vec<Rule>,
     /// The rules of the chaos driver.
@@ -123,8 +125,9 @@ impl Workspace {
             rules
         };
         let (rules, bench_rules) = (inside("examples-wasm"), inside("benches/rules"));
-        let chaos_rules = inside("xtask/rules");
-        Ok(Self { target: PathBuf::from(text(&known["target_directory"])), rules, bench_rules, chaos_rules })
+        let (standard, chaos_rules) = (inside("sdk/standard"), inside("xtask/rules"));
+        let target = PathBuf::from(text(&known["target_directory"]));
+        Ok(Self { target, rules, standard, bench_rules, chaos_rules })
     }
 
     /// Where the program is after a build of this profile.
@@ -146,22 +149,12 @@ impl Workspace {
 
     /// Builds every rule for wasm, and the target with it if it is missing.
     pub fn build_rules(&self) -> Result<()> {
-        add_wasm_target()?;
         if self.rules.is_empty() {
             bail!("there is no example rule: examples-wasm/*/Cargo.toml was expected");
         }
-        let mut build = cargo(&["build", "--profile", "rule", "--target", WASM, "--lib"]);
-        for rule in self.rules.iter().chain(&self.bench_rules).chain(&self.chaos_rules) {
-            build.args(["--package", &rule.package]);
-        }
-        // Panics name the file they stand in. Without this they would name folders of whoever built the module, and the
-        // same source would give other bytes elsewhere.
-        let registry = std::env::var("CARGO_HOME")
-            .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()));
-        let flags =
-            format!("--remap-path-prefix={registry}/registry/src= --remap-path-prefix={}=", root().display());
-        build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
-        run(build)
+        build_wasm(self.rules.iter().chain(&self.bench_rules).chain(&self.chaos_rules))?;
+        // On its own: it has dependencies that would change what the others are built with.
+        build_wasm(&self.standard)
     }
 
     /// The rules inside the program whose module is not what was built from `examples-wasm`.
@@ -187,7 +180,7 @@ impl Workspace {
     /// Puts every rule into the program.
     pub fn put_inside(&self) -> Result<()> {
         self.build_rules()?;
-        for rule in self.rules.iter().chain(&self.bench_rules) {
+        for rule in self.rules.iter().chain(&self.standard).chain(&self.bench_rules) {
             let (from, to) = (self.module(&rule.package), root().join(INSIDE));
             std::fs::create_dir_all(&to)?;
             let to = to.join(from.file_name().unwrap_or_default());
@@ -199,6 +192,23 @@ impl Workspace {
 
 /// Where the modules are that the program carries inside.
 const INSIDE: &str = "runtime/rules";
+
+/// Builds modules, and the target with them if it is missing.
+pub fn build_wasm<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Result<()> {
+    add_wasm_target()?;
+    let mut build = cargo(&["build", "--profile", "rule", "--target", WASM, "--lib"]);
+    for rule in rules {
+        build.args(["--package", &rule.package]);
+    }
+    // Panics name the file they stand in. Without this they would name folders of whoever built the module, and the
+    // same source would give other bytes elsewhere.
+    let registry = std::env::var("CARGO_HOME")
+        .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()));
+    let flags =
+        format!("--remap-path-prefix={registry}/registry/src= --remap-path-prefix={}=", root().display());
+    build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
+    run(build)
+}
 
 /// Sees to it that this toolchain can build for wasm.
 fn add_wasm_target() -> Result<()> {

@@ -114,7 +114,7 @@ impl Plan {
         let mut builder = Builder {
             plan: Self { nodes: Vec::new(), entry: None, forks: vec![Fork::default()], outputs: Vec::new(), id: 0 },
             riemann,
-            depth: 0,
+            afters: Vec::new(),
         };
         builder.plan.entry = builder.list(stages, "stage", 0, None)?;
         let mut plan = builder.plan;
@@ -141,11 +141,12 @@ impl Plan {
 struct Builder {
     plan: Plan,
     riemann: bool,
-    depth: usize,
+    /// For each list around, what comes behind the stage that it is a branch of.
+    afters: Vec<Option<NodeId>>,
 }
 
 impl Builder {
-    /// A list of stages, each of which passes on to the next. `after` is what `next` stands for within it.
+    /// A list of stages, each of which passes on to the next. `after` is what `next = true` stands for within it.
     fn list(&mut self, tree: &Tree, at: &str, fork: ForkId, after: Option<NodeId>) -> Result<Option<NodeId>, String> {
         let one;
         let stages: &[Tree] = match tree {
@@ -156,8 +157,8 @@ impl Builder {
             }
             other => return Err(format!("{at}: a list of stages was expected, found {}", other.kind())),
         };
-        self.depth += 1;
-        if self.depth > DEPTH {
+        self.afters.push(after);
+        if self.afters.len() > DEPTH {
             return Err(format!("{at}: stages may be nested {DEPTH} deep, found more"));
         }
         let mut forks = Vec::with_capacity(stages.len());
@@ -192,9 +193,17 @@ impl Builder {
                 if number + 1 != stages.len() {
                     return Err(format!("{place}: it stands last in a branch, found more behind it"));
                 }
-                table.flag(name)?;
+                let up = match table.get(name) {
+                    Some(Tree::Flag(true)) => 1,
+                    Some(tree) => count(tree, &place)?,
+                    None => 0,
+                };
                 table.finish()?;
-                next = after;
+                let around = self.afters.len().checked_sub(up).filter(|around| up > 0 && *around > 0);
+                let Some(around) = around else {
+                    return Err(format!("{place}: true, or how many branches to leave, was expected; found {up}"));
+                };
+                next = self.afters[around];
                 continue;
             }
             let (before, inside) = forks[number];
@@ -203,7 +212,7 @@ impl Builder {
             self.plan.nodes[node].id = written(stage);
             next = Some(node);
         }
-        self.depth -= 1;
+        self.afters.pop();
         Ok(next)
     }
 

@@ -1,0 +1,84 @@
+//! Plays one query case: the parser and the matcher that rules, searches and subscriptions use.
+
+use crate::Verdict;
+use serde_json::{Value, json};
+use tidegate_engine::codec::json;
+use tidegate_engine::query::ast::{Expr, Value as Literal};
+use tidegate_engine::query::{Matcher, Number, Query};
+use tidegate_event::BatchBuilder;
+
+pub fn check(case: &Value) -> Verdict {
+    let text = case["query"].as_str().unwrap_or_default();
+    let parsed = Matcher::parse(text);
+    if case["parse_error"] == json!(true) {
+        return match parsed {
+            Err(_) => Verdict::Passed,
+            Ok(_) => Verdict::Failed("  expected  an error\n  got       a query".to_owned()),
+        };
+    }
+    let matcher = match parsed {
+        Ok(matcher) => matcher,
+        Err(error) => return Verdict::Failed(format!("  expected  {}\n  got       {error}", case["matches"])),
+    };
+    let mut builder = BatchBuilder::new();
+    let event = crate::compare::normal(&case["event"]).to_string();
+    if let Err(error) = json::decode_event(&mut builder, &event) {
+        return Verdict::Unsupported(format!("an event that the wire cannot carry: {error}"));
+    }
+    let got = matcher.matches(&builder.event(0));
+    match case["matches"] == json!(got) {
+        true => Verdict::Passed,
+        false => Verdict::Failed(format!("  expected  {}\n  got       {got}", case["matches"])),
+    }
+}
+
+/// The tree that a query is read as.
+pub fn tree(case: &Value) -> Verdict {
+    let text = case["query"].as_str().unwrap_or_default();
+    let got = match Query::parse(text) {
+        Ok(query) => expr(query.root()),
+        Err(error) => return Verdict::Failed(format!("  expected  {}\n  got       {error}", case["ast"])),
+    };
+    match same(&case["ast"], &got) {
+        true => Verdict::Passed,
+        false => Verdict::Failed(format!("  expected  {}\n  got       {got}", case["ast"])),
+    }
+}
+
+fn same(wanted: &Value, got: &Value) -> bool {
+    match (wanted, got) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
+    }
+}
+
+fn expr(expr: &Expr) -> Value {
+    let list = |op: &str, parts: &[Expr]| {
+        let mut all = vec![json!(op)];
+        all.extend(parts.iter().map(self::expr));
+        Value::Array(all)
+    };
+    match expr {
+        Expr::And(all) => list("and", all),
+        Expr::Or(any) => list("or", any),
+        Expr::Not(inner) => json!(["not", self::expr(inner)]),
+        Expr::Tagged(tag) => json!(["tagged", tag]),
+        Expr::Compare { op, left, right } => json!([op.text(), literal(left), literal(right)]),
+        Expr::Like { left, pattern, .. } => json!(["=~", literal(left), pattern]),
+        Expr::Search { left, pattern, .. } => json!(["~=", literal(left), pattern]),
+        Expr::Truth(value) => literal(value),
+    }
+}
+
+fn literal(value: &Literal) -> Value {
+    match value {
+        Literal::Nil => Value::Null,
+        Literal::Bool(flag) => json!(flag),
+        Literal::Number(Number::Int(value)) => json!(value),
+        Literal::Number(Number::Float(value)) => json!(value),
+        Literal::Number(big) => serde_json::from_str(big.to_string().trim_end_matches(['n', 'N'])).unwrap_or_default(),
+        Literal::Text(text) => json!(text),
+        Literal::Field(name) => json!({ "field": name }),
+    }
+}
