@@ -56,7 +56,8 @@ impl Func {
             return Ok(Self::Field(Name::of(name)));
         }
         let table = Table::new(at.to_owned(), tree)?;
-        let Some(kind) = table.keys().next() else {
+        // Beside a fold stands what it is told.
+        let Some(kind) = table.keys().find(|name| *name == "fold").or(table.keys().next()) else {
             return Err(format!("{at}: a function was expected, found an empty table"));
         };
         let argument = table.need(kind, "")?;

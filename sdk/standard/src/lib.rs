@@ -48,21 +48,21 @@ pub struct Standard {
 impl Rule for Standard {
     type Params = Pipeline;
 
-    fn first_seen(_: &Event, _: &Pipeline) -> Self {
+    fn first_seen(_: &Event<'_>, _: &Pipeline) -> Self {
         Self { machine: Machine::default() }
     }
 
-    fn on_event(&mut self, event: &Event, pipeline: &Pipeline, out: &mut Out) {
+    fn on_event(&mut self, event: &Event<'_>, pipeline: &Pipeline, out: &mut Out<'_>) {
         let clock = Clock { now: out.now(), event: Some(event) };
         self.machine.event(&mut Call { plan: &pipeline.plan, outputs: &pipeline.main, clock, out });
     }
 
-    fn on_wake(&mut self, pipeline: &Pipeline, out: &mut Out) {
+    fn on_wake(&mut self, pipeline: &Pipeline, out: &mut Out<'_>) {
         let clock = Clock { now: out.time(), event: None };
         self.machine.wake(&mut Call { plan: &pipeline.plan, outputs: &pipeline.main, clock, out });
     }
 
-    fn on_expire(&mut self, event: &Event, pipeline: &Pipeline, out: &mut Out) {
+    fn on_expire(&mut self, event: &Event<'_>, pipeline: &Pipeline, out: &mut Out<'_>) {
         self.on_event(event, pipeline, out);
     }
 }

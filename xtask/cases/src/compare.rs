@@ -137,15 +137,15 @@ fn told(output: &str, wanted: &Value, got: &Value, how: &str) -> String {
     format!("  output {output}: {how}\n  expected  {wanted}\n  got       {got}")
 }
 
-/// Hosts, services, states and descriptions are text on the wire: numbers in their place become text, in lists as well.
+/// Hosts, services, states and descriptions are text on the wire: numbers and booleans in their place become text, in lists as well.
 pub fn normal(value: &Value) -> Value {
     match value {
         Value::Array(list) => list.iter().map(normal).collect::<Vec<_>>().into(),
         Value::Object(map) => Value::Object(
             map.iter()
                 .map(|(name, value)| match (name.as_str(), value) {
-                    ("host" | "service" | "state" | "description", Value::Number(number)) => {
-                        (name.clone(), number.to_string().into())
+                    ("host" | "service" | "state" | "description", Value::Number(_) | Value::Bool(_)) => {
+                        (name.clone(), value.to_string().into())
                     }
                     (_, value) => (name.clone(), value.clone()),
                 })

@@ -9,7 +9,8 @@ use serde_json::Value;
 pub struct Deviations(Vec<Entry>);
 
 struct Entry {
-    cases: Regex,
+    case: Regex,
+    outcome: Regex,
     reason: String,
 }
 
@@ -22,24 +23,29 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    /// Held against the case's JSON, after its name and a space.
-    cases: String,
+    /// What the case's JSON has in it.
+    #[serde(default)]
+    case: String,
+    /// What is told of its failure.
+    #[serde(default)]
+    outcome: String,
     reason: String,
 }
 
 impl Deviations {
     pub fn read() -> Result<Self> {
         let file: File = toml::from_str(include_str!("../deviations.toml")).context("deviations.toml")?;
+        let regex = |text: &str| Regex::new(text).with_context(|| format!("deviations.toml: {text}"));
         let entries = file.deviation.into_iter().map(|written| {
-            let cases = Regex::new(&written.cases).with_context(|| format!("deviations.toml: {}", written.cases))?;
-            Ok(Entry { cases, reason: written.reason })
+            Ok(Entry { case: regex(&written.case)?, outcome: regex(&written.outcome)?, reason: written.reason })
         });
         entries.collect::<Result<_>>().map(Self)
     }
 
-    /// Why a case is expected to fail.
-    pub fn reason(&self, id: &str, case: &Value) -> Option<&str> {
-        let text = format!("{id} {case}");
-        self.0.iter().find(|entry| entry.cases.is_match(&text)).map(|entry| entry.reason.as_str())
+    /// Why a case is expected to fail as it does.
+    pub fn reason(&self, case: &Value, outcome: &str) -> Option<&str> {
+        let text = case.to_string();
+        let fits = |entry: &&Entry| entry.case.is_match(&text) && entry.outcome.is_match(outcome);
+        self.0.iter().find(fits).map(|entry| entry.reason.as_str())
     }
 }

@@ -52,7 +52,7 @@ fn run(words: &[String]) -> Result<bool> {
         for (id, case, verdict) in all(&player, &cases) {
             match verdict {
                 Verdict::Passed => passed += 1,
-                Verdict::Failed(how) => match deviations.reason(&id, case) {
+                Verdict::Failed(how) => match deviations.reason(case, &how) {
                     Some(reason) => {
                         by_design += 1;
                         println!("differs by design  {name} {id}: {reason}");

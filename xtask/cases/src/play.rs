@@ -36,8 +36,8 @@ impl Player {
         let none: Arc<dyn ModuleStore> = Arc::new(|_: &str| None);
         let host = Host::new(&HostOptions { instances: 4, ..HostOptions::default() }, none)?;
         let compiled = host.compile(wasm).map_err(|refusal| anyhow!("{refusal}"))?;
-        let manifest = compiled.manifest.clone();
-        Ok(Self { host, digest: compiled.digest.clone(), manifest })
+        let manifest = compiled.inspected.manifest.clone();
+        Ok(Self { host, digest: compiled.inspected.digest.clone(), manifest })
     }
 
     /// Plays a case and compares.
@@ -84,7 +84,7 @@ impl Player {
         let mut guest = self.host.guest(&rule).map_err(|fault| anyhow!("{fault}"))?;
         let mut played = Played { outputs: Vec::new(), errors: Vec::new() };
         let mut now = started;
-        let first = NewEvent { service: Some("cases"), tags: &[FIRST], time: moment(now), ..NewEvent::default() };
+        let first = NewEvent { service: Some("cases"), tags: &[FIRST], time: Some(moment(now)), ..NewEvent::default() };
         let mut rows = BatchBuilder::new();
         rows.push(&first);
         for input in inputs {
@@ -99,7 +99,7 @@ impl Player {
                 None => {
                     let json = input.to_string();
                     let more = [("value", json.as_str())];
-                    rows.push(&NewEvent { attributes: &more, time: moment(now), ..NewEvent::default() });
+                    rows.push(&NewEvent { attributes: &more, time: Some(moment(now)), ..NewEvent::default() });
                 }
             }
         }
@@ -148,10 +148,11 @@ fn push_plain(rows: &mut BatchBuilder, input: &Value) {
         state: text("state"),
         description: text("description"),
         metric: metric.as_i64().map(Into::into).or(metric.as_f64().map(Into::into)),
-        time: moment(input["time"].as_f64().unwrap_or_default()),
+        time: input["time"].as_f64().map(moment),
         ttl: input["ttl"].as_f64().map(|ttl| ttl as f32),
         tags: &tags,
         attributes: &more,
+        ..NewEvent::default()
     });
 }
 
@@ -207,7 +208,7 @@ fn take(reply: &Reply, outputs: &[(String, String)], played: &mut Played) -> Res
         let effect = effect.map_err(|error| anyhow!("the reply: {error}"))?;
         let mut value = None;
         for part in effect.overrides() {
-            match part.map_err(|error| anyhow!("the reply: {error}"))? {
+            match part {
                 Override::Attribute("value", json) => value = Some(json.to_owned()),
                 Override::Text(tidegate_event::Field::Description, text) if effect.record.action == Action::Log => {
                     played.errors.push(text.to_owned());
