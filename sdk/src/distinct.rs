@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn the_same_names_give_the_same_bytes_for_ever() {
         let distinct = seen::<16>(0..20);
-        assert_eq!(distinct.registers, [0; 16]);
+        assert_eq!(distinct.registers, [5, 1, 6, 0, 1, 0, 0, 0, 0, 1, 1, 6, 2, 2, 2, 4]);
         assert_eq!(Distinct::<16>::default().estimate(), 0);
     }
 

@@ -199,13 +199,14 @@ impl<T: Default + Clone> Watermarked<T> {
         self.watermark = watermark.max(time - self.out_of_order);
         self.heard = self.heard.max(now);
         self.forget(self.watermark);
+        let full = self.kept.len() >= KEPT_MAX;
         let place = self.kept.partition_point(|kept| kept.end < end);
         match self.kept.get_mut(place) {
             Some(kept) if kept.end == end => {
                 kept.value.collect(value);
                 kept.news = true;
             }
-            _ if self.kept.len() >= KEPT_MAX => {
+            _ if full => {
                 self.ahead += 1;
                 return Err(Refused::Ahead(value));
             }
@@ -317,7 +318,10 @@ mod tests {
         check(
             Watermarked::every(Span::secs(10)).out_of_order(Span::secs(3)).idle_after(Span::secs(500)),
             "100:1 101:9 200:11 201:8 202:12 203:13 204:9",
-            &expect![[r#""#]],
+            &expect![[r#"
+                203s: 0s to 10s has 3
+                204s: 9s is late
+            "#]],
         );
     }
 
@@ -326,7 +330,12 @@ mod tests {
         check(
             Watermarked::every(Span::secs(10)).allowed_lateness(Span::secs(5)),
             "1:1 10:10 11:2 14:14 14:3 15:15 15:4",
-            &expect![[r#""#]],
+            &expect![[r#"
+                10s: 0s to 10s has 1
+                11s: 0s to 10s has 2, again
+                14s: 0s to 10s has 3, again
+                15s: 4s is late
+            "#]],
         );
     }
 
@@ -335,7 +344,10 @@ mod tests {
         check(
             Watermarked::every(Span::secs(10)).out_of_order(Span::secs(5)).idle_after(Span::secs(30)),
             "100:18 100:21 |129 |130 |133 |134",
-            &expect![[r#""#]],
+            &expect![[r#"
+                130s: 10s to 20s has 1
+                130s: 20s to 30s has 1
+            "#]],
         );
     }
 
@@ -344,7 +356,10 @@ mod tests {
         check(
             Watermarked::every(Span::secs(10)).ahead_of_clock(Span::secs(5)),
             "1:1 2:9999 3:3 10:10",
-            &expect![[r#""#]],
+            &expect![[r#"
+                2s: 9999s is ahead
+                10s: 0s to 10s has 2
+            "#]],
         );
     }
 

@@ -174,7 +174,21 @@ mod tests {
 
     #[test]
     fn a_pause_ends_a_session_and_a_late_value_does_not_reopen_it() {
-        check(Session::gap(Span::secs(10)), "20 25 15 |30 |35 24 40 31 |50", &expect![[r#""#]]);
+        check(
+            Session::gap(Span::secs(10)),
+            "20 25 15 |30 |35 24 40 31 |50",
+            &expect![[r#"
+            20s wants 30s
+            25s wants 35s
+            15s wants 35s
+            35s: 3 from 15s to 25s
+            24s wants 9223372036854.775807s
+            40s wants 50s
+            31s wants 50s
+            50s: 2 from 31s to 40s
+            left out: 1
+        "#]],
+        );
     }
 
     #[test]
@@ -182,13 +196,44 @@ mod tests {
         check(
             Session::gap(Span::secs(10)).longest(Span::secs(20)),
             "0 5 10 15 |20 21 26 31 36 42 |42 |52",
-            &expect![[r#""#]],
+            &expect![[r#"
+                0s wants 10s
+                5s wants 15s
+                10s wants 20s
+                15s wants 20s
+                20s: 4 from 0s to 15s
+                21s wants 31s
+                26s wants 36s
+                31s wants 41s
+                36s wants 41s
+                42s wants 41s
+                42s: 4 from 21s to 36s
+                52s: 1 from 42s to 42s
+                left out: 0
+            "#]],
         );
     }
 
     #[test]
     fn values_that_run_ahead_of_the_wakes_are_kept_for_a_while() {
-        check(Session::gap(Span::secs(10)), "0 20 40 60 80 100 |100 |120", &expect![[r#""#]]);
+        check(
+            Session::gap(Span::secs(10)),
+            "0 20 40 60 80 100 |100 |120",
+            &expect![[r#"
+            0s wants 10s
+            20s wants 10s
+            40s wants 10s
+            60s wants 10s
+            80s wants 10s
+            100s wants 10s
+            100s: 1 from 0s to 0s
+            100s: 1 from 20s to 20s
+            100s: 1 from 40s to 40s
+            100s: 1 from 60s to 60s
+            100s: 1 from 80s to 80s
+            left out: 1
+        "#]],
+        );
     }
 
     proptest! {
