@@ -93,7 +93,9 @@ mod tests {
                 44s  web1  load         20
                 "
             ))
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                41s  pager  web1 load  warning  160  160.0 is outside 95.8 to 108.1
+            "#]]);
     }
 
     #[test]
@@ -112,6 +114,8 @@ mod tests {
                 7s   web2  load         16
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                7s  pager  web2 load  warning  16  16.0 is outside 5.2 to 15.2
+            "#]]);
     }
 }

@@ -107,7 +107,10 @@ mod tests {
                 7s   web1  login    ok      192.0.2.7  bob
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                3s  soc  web2 login  warning   3  192.0.2.7 has failed 3 times, as about 3 users so far  source=192.0.2.7  user=ann
+                6s  soc  web1 login  critical     192.0.2.7 got in as bob after 3 failures  source=192.0.2.7  user=bob
+            "#]]);
     }
 
     #[test]

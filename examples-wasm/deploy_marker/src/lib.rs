@@ -22,6 +22,7 @@ pub struct DeployMarker {
     /// When the silence after the last deploy ends.
     until: Timestamp,
     held_back: u64,
+    app: String,
 }
 
 #[rule(
@@ -32,8 +33,9 @@ pub struct DeployMarker {
 impl Rule for DeployMarker {
     type Params = Settings;
 
-    fn first_seen(_: &Event, _: &Settings) -> Self {
-        Self { until: Timestamp::EPOCH, held_back: 0 }
+    fn first_seen(event: &Event, _: &Settings) -> Self {
+        let app = event.attribute("app").unwrap_or_default().to_owned();
+        Self { until: Timestamp::EPOCH, held_back: 0, app }
     }
 
     fn on_event(&mut self, event: &Event, settings: &Settings, out: &mut Out) {
@@ -57,6 +59,7 @@ impl Rule for DeployMarker {
             .service("deploy")
             .state(State::Warning)
             .metric(held_back)
+            .attribute("app", &self.app)
             .describe(format_args!("{held_back} alerts were held back after a deploy"))
             .send();
     }
@@ -81,7 +84,11 @@ mod tests {
                 61s   web1  http     critical  shop  100s
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                6s   pager  web2 http    critical     ttl=100  app=mail
+                60s  pager       deploy  warning   2  2 alerts were held back after a deploy  app=shop
+                61s  pager  web1 http    critical     ttl=100  app=shop
+            "#]]);
     }
 
     #[test]
@@ -97,6 +104,8 @@ mod tests {
                 120s  -
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                100s  pager  deploy  warning  2  2 alerts were held back after a deploy  app=shop
+            "#]]);
     }
 }

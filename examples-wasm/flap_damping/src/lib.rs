@@ -84,6 +84,13 @@ mod tests {
                 50s  web1  disk     critical
                 "
             ))
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                1s   pager  web1 disk  critical  was ok
+                3s   pager  web1 disk  ok        was critical
+                4s   pager  web1 disk  critical  was ok
+                5s   pager  web1 disk  warning   flaps: 24 % of its steps are changes
+                38s  pager  web1 disk  ok        has settled on ok
+                50s  pager  web1 disk  critical  was ok
+            "#]]);
     }
 }

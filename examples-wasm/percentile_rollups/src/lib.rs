@@ -25,30 +25,35 @@ pub struct Settings {
 pub struct PercentileRollups {
     short: Tumbling<Quantiles>,
     long: Tumbling<Quantiles>,
+    tenant: String,
 }
 
-fn tell(window: &Quantiles, length: Span, settings: &Settings, out: &mut Out) {
-    for (name, part) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-        out.to(settings.board)
-            .service(&format!("latency {name} {length}"))
-            .metric(window.quantile(part))
-            .describe(format_args!("of {} values", window.count()))
-            .send();
+impl PercentileRollups {
+    fn tell(&self, window: &Quantiles, length: Span, settings: &Settings, out: &mut Out) {
+        for (name, part) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+            out.to(settings.board)
+                .service(&format!("latency {name} {length}"))
+                .metric(window.quantile(part))
+                .attribute("tenant", &self.tenant)
+                .describe(format_args!("of {} values", window.count()))
+                .send();
+        }
     }
 }
 
 #[rule(
     query = r#"service =~ "http.%" and tenant != nil and metric != nil and state != "expired""#,
     per = Attribute("tenant"),
-    reads(metric, time)
+    reads(metric, time, attributes)
 )]
 impl Rule for PercentileRollups {
     type Params = Settings;
 
-    fn first_seen(_: &Event, settings: &Settings) -> Self {
+    fn first_seen(event: &Event, settings: &Settings) -> Self {
         Self {
             short: Tumbling::every(settings.short).grace(settings.grace),
             long: Tumbling::every(settings.long).grace(settings.grace),
+            tenant: event.attribute("tenant").unwrap_or_default().to_owned(),
         }
     }
 
@@ -60,13 +65,13 @@ impl Rule for PercentileRollups {
 
     fn on_wake(&mut self, settings: &Settings, out: &mut Out) {
         if let Some(short) = self.short.close(out.time()) {
-            tell(&short, settings.short, settings, out);
+            self.tell(&short, settings.short, settings, out);
             let start = out.time() - settings.grace - settings.short;
             out.wake_at(self.long.add(start, &short));
         }
         // The last short window of a long one closes at the same moment, so it is in by now.
         if let Some(long) = self.long.close(out.time()) {
-            tell(&long, settings.long, settings, out);
+            self.tell(&long, settings.long, settings, out);
         }
     }
 }
@@ -89,6 +94,22 @@ mod tests {
                 30s  -
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                10s  board  latency p50 10s                 100  of 2 values  tenant=acme
+                10s  board  latency p95 10s                 300  of 2 values  tenant=acme
+                10s  board  latency p99 10s                 300  of 2 values  tenant=acme
+                10s  board  latency p50 10s                  50  of 1 values  tenant=zeta
+                10s  board  latency p95 10s                  50  of 1 values  tenant=zeta
+                10s  board  latency p99 10s                  50  of 1 values  tenant=zeta
+                20s  board  latency p50 10s                 200  of 1 values  tenant=acme
+                20s  board  latency p95 10s                 200  of 1 values  tenant=acme
+                20s  board  latency p99 10s                 200  of 1 values  tenant=acme
+                20s  board  latency p50 20s  203.92156862745097  of 3 values  tenant=acme
+                20s  board  latency p95 20s                 300  of 3 values  tenant=acme
+                20s  board  latency p99 20s                 300  of 3 values  tenant=acme
+                20s  board  latency p50 20s                  50  of 1 values  tenant=zeta
+                20s  board  latency p95 20s                  50  of 1 values  tenant=zeta
+                20s  board  latency p99 20s                  50  of 1 values  tenant=zeta
+            "#]]);
     }
 }

@@ -96,7 +96,10 @@ mod tests {
                 2s  web1  pay      'this one is clean'                               -              -      clean
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                0s  emit  web1 pay  <email> paid with <card>.  #eu  #clean  user=<email>
+                1s  emit  web1 pay  order 1234 5678 9012 3456, not a card; a@b  #eu  #clean
+            "#]]);
     }
 
     #[test]

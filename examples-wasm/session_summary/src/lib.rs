@@ -105,6 +105,10 @@ mod tests {
                 200s  -
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                26.000001s  board  session  ok        0  1 events, 0 failed, 50 bytes  user=bob
+                65s         board  session  warning  35  3 events, 1 failed, 600 bytes  user=ann
+                120s        board  session  ok        0  1 events, 0 failed, 1 bytes  user=ann
+            "#]]);
     }
 }

@@ -84,7 +84,8 @@ mod tests {
     use super::*;
     use tidegate_testkit::{Scene, expect};
 
-    const SETTINGS: &str = "objective = 0.9, long = 60s, short = 5s, rate = 4, at_least = 4, pager = 'pager'";
+    const SETTINGS: &str =
+        "objective = 0.75, long = 60s, short = 5s, rate = 1.5, at_least = 4, pager = 'pager'";
 
     #[test]
     fn a_fast_burn_is_told_once_and_so_is_its_end() {
@@ -102,7 +103,10 @@ mod tests {
                 60s  -
                 ",
             )
-            .leaves(expect![[""]]);
+            .leaves(expect![[r#"
+                12s  pager  http.get  critical  1.6  burns 1.6 times too fast, lately 4.0; 2 bad of 5
+                18s  pager  http.get  ok          2  burns 2.0 times too fast, lately 0.0; 3 bad of 6
+            "#]]);
     }
 
     #[test]
