@@ -2,7 +2,7 @@
 //! standard deviations. A control chart, with both as exponentially weighted averages.
 //!
 //! What lies outside the band moves it only as far as its edge would, so that an outage does not become the new normal at
-//! once. A lasting change does, in some dozens of values.
+//! once. A lasting change does: the band grows with each value that is outside, until it holds them.
 
 use tidegate_sdk::prelude::*;
 
