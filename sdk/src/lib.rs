@@ -40,19 +40,25 @@
 //!
 //! The parts that rules are made of, one family in a file:
 //!
-//! - windows: [`Tumbling`], filled with anything that can [`Collect`];
+//! - windows: [`Tumbling`], and [`Watermarked`] where events come late; [`Session`]; filled with anything that can [`Collect`];
 //! - numbers: [`Count`], [`Sum`], [`Mean`], [`Min`], [`Max`], [`Rate`], [`Ewma`], [`Decaying`];
-//! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`];
-//! - saying a thing once: [`Changed`], [`Steady`]; not too often: [`Throttle`].
+//! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`]; how many different ones: [`Distinct`]; all can be merged;
+//! - how fast an error budget burns: [`Burn`];
+//! - saying a thing once: [`Changed`], [`Steady`], [`Hysteresis`]; not too often: [`Throttle`], [`Quiet`], [`Flapping`],
+//!   [`Suppress`];
+//! - hearing that something is missing: [`Heartbeat`].
 //!
 //! All are plain values with a bounded size that can be saved. There is no clock, no randomness and no input or output: a
 //! rule that wants the same answer natively and in wasm keeps away from `HashMap`, whose order differs between the two,
 //! and from `f64::ln` and its like, whose last bits do; `libm` has them for every machine.
 
+mod burn;
 mod changed;
+mod distinct;
 mod fill;
 mod fold;
 pub mod folds;
+mod late;
 mod latest;
 mod lists;
 mod out;
@@ -60,33 +66,42 @@ mod pace;
 pub mod params;
 pub mod prelude;
 mod quantiles;
+mod quiet;
 mod rollup;
 pub mod rt;
 mod rule;
 mod series;
+mod session;
 mod state;
 mod streams;
 #[doc(hidden)]
 pub mod sys;
 mod top;
+mod watchdog;
 mod window;
 
+pub use burn::Burn;
 pub use changed::{Changed, Steady};
+pub use distinct::Distinct;
 pub use fill::{Silence, Stable};
 pub use fold::{Count, Decaying, Ewma, Max, Mean, Min, Rate, Sum};
+pub use late::{KEPT_MAX, Refused, Watermarked, Window};
 pub use latest::{KINDS_MAX, Latest, Leaders, Standing};
 pub use lists::{Align, Batches, EveryN, FixedTime, LIST_MAX, LastN, MovingTime};
 pub use out::{Level, Out, Output, Sending, StateText};
 pub use pace::Throttle;
 pub use params::{Outputs, Params};
 pub use quantiles::Quantiles;
+pub use quiet::{Flapping, Hysteresis, Quiet};
 pub use rollup::Rollup;
 pub use rule::{Remembered, Rule, Run};
 pub use series::{Apdex, Counter, Forecast, Line, Runs, Slope, Ticker};
+pub use session::{ENDED_MAX, Ended, Session};
 pub use state::Saved;
 pub use tidegate_event::{Event, Field, Metric, Span, State, Timestamp, hash_bytes};
 pub use tidegate_sdk_macros::{Params, rule};
 pub use top::{Entry, Top};
+pub use watchdog::{Heartbeat, Suppress};
 pub use window::{Collect, OPEN_MAX, Tumbling};
 
 /// The version of this crate, as it stands in every manifest.

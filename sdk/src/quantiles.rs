@@ -132,7 +132,17 @@ impl Quantiles {
         }
     }
 
-    /// Adds all that another one has counted.
+    /// Adds all that another one has counted: what comes out is what one would be that has seen all.
+    ///
+    /// ```
+    /// # use tidegate_sdk::prelude::*;
+    /// let (mut hour, mut minute) = (Quantiles::default(), Quantiles::default());
+    /// hour.add(1.0);
+    /// minute.add(2.0);
+    /// minute.add(3.0);
+    /// hour.merge(&minute);
+    /// assert_eq!((hour.count(), hour.max()), (3, Some(3.0)));
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
@@ -194,6 +204,13 @@ impl Collect<f64> for Quantiles {
     #[inline]
     fn collect(&mut self, value: f64) {
         self.add(value);
+    }
+}
+
+/// Short windows make up a long one.
+impl Collect<&Quantiles> for Quantiles {
+    fn collect(&mut self, short: &Quantiles) {
+        self.merge(short);
     }
 }
 

@@ -82,6 +82,51 @@ impl<const N: usize> Top<N> {
         all
     }
 
+    /// Adds all that another one has counted. What is stated of its counts holds for both together.
+    ///
+    /// A name that only one of them holds may have been counted by the other as often as the least that it holds, so that
+    /// is added to its count and to [`Entry::over`]. (Cafaro, Pulimeno and Tempesta, *A parallel space saving algorithm for
+    /// frequent items*, 2016.)
+    ///
+    /// ```
+    /// # use tidegate_sdk::prelude::*;
+    /// let (mut here, mut there) = (Top::<8>::default(), Top::<8>::default());
+    /// here.add("a", 3);
+    /// there.add("a", 1);
+    /// there.add("b", 2);
+    /// here.merge(&there);
+    /// let most: Vec<_> = here.most(2).iter().map(|entry| (entry.name.to_owned(), entry.count)).collect();
+    /// assert_eq!(most, [("a".to_owned(), 4), ("b".to_owned(), 2)]);
+    /// ```
+    pub fn merge(&mut self, other: &Self) {
+        let (ours, theirs) = (self.least(), other.least());
+        for (name, counted) in &mut self.counts {
+            let more = other.counts.get(name).copied().unwrap_or(Counted { count: theirs, over: theirs });
+            counted.count = counted.count.saturating_add(more.count);
+            counted.over = counted.over.saturating_add(more.over);
+        }
+        for (name, counted) in &other.counts {
+            self.counts.entry(name.clone()).or_insert_with(|| Counted {
+                count: counted.count.saturating_add(ours),
+                over: counted.over.saturating_add(ours),
+            });
+        }
+        self.total = self.total.saturating_add(other.total);
+        if self.counts.len() > N.max(1) {
+            let kept: Vec<String> = self.most(N.max(1)).iter().map(|entry| entry.name.to_owned()).collect();
+            let mut all = std::mem::take(&mut self.counts);
+            self.counts.extend(kept.into_iter().filter_map(|name| all.remove_entry(&name)));
+        }
+    }
+
+    /// How often a name may have been counted that is not held.
+    fn least(&self) -> u64 {
+        match self.counts.values().map(|counted| counted.count).min() {
+            Some(least) if self.counts.len() >= N.max(1) => least,
+            _ => 0,
+        }
+    }
+
     /// All that was counted, for every name.
     pub fn total(&self) -> u64 {
         self.total
@@ -99,28 +144,60 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What is stated of a top, against exact counts.
+    fn check(top: &Top<10>, exact: &BTreeMap<String, u64>) -> Result<(), TestCaseError> {
+        let told = top.most(usize::MAX);
+        prop_assert!(told.len() <= 10);
+        prop_assert_eq!(top.total(), exact.values().sum::<u64>());
+        for entry in &told {
+            let exact = exact.get(entry.name).copied().unwrap_or_default();
+            prop_assert!(entry.count >= exact && entry.count - entry.over <= exact, "{entry:?} for {exact}");
+            prop_assert!(entry.over * 10 <= top.total(), "{entry:?} of {}", top.total());
+        }
+        for (name, count) in exact {
+            let frequent = count * 10 > top.total();
+            prop_assert!(!frequent || told.iter().any(|entry| entry.name == name), "{name} is missing");
+        }
+        Ok(())
+    }
+
+    fn count(names: &[u8], exact: &mut BTreeMap<String, u64>) -> Top<10> {
+        let mut top = Top::default();
+        for name in names {
+            let name = format!("host{}", name / (1 + name % 7));
+            top.add(&name, 1);
+            *exact.entry(name).or_default() += 1;
+        }
+        top
+    }
+
     proptest! {
         #[test]
         fn a_count_is_never_too_low_and_no_more_too_high_than_it_says(
             names in prop::collection::vec(0u8..40, 0..400),
         ) {
-            let mut top = Top::<10>::default();
-            let mut exact = BTreeMap::<String, u64>::new();
-            for name in names {
-                let name = format!("host{}", name / (1 + name % 7));
-                top.add(&name, 1);
+            let mut exact = BTreeMap::new();
+            let top = count(&names, &mut exact);
+            check(&top, &exact)?;
+        }
+
+        #[test]
+        fn what_is_stated_holds_for_many_that_are_merged(
+            parts in prop::collection::vec(prop::collection::vec(0u8..40, 0..100), 1..6),
+            more in prop::collection::vec(0u8..40, 0..100),
+        ) {
+            let mut exact = BTreeMap::new();
+            let mut merged = Top::<10>::default();
+            for part in parts {
+                merged.merge(&count(&part, &mut exact));
+                check(&merged, &exact)?;
+            }
+            for name in more {
+                let name = format!("late{name}");
+                merged.add(&name, 1);
                 *exact.entry(name).or_default() += 1;
             }
-            let told = top.most(usize::MAX);
-            prop_assert!(told.len() <= 10);
-            for entry in &told {
-                let exact = exact[entry.name];
-                prop_assert!(entry.count >= exact && entry.count - entry.over <= exact, "{entry:?} for {exact}");
-            }
-            for (name, count) in &exact {
-                let frequent = count * 10 > top.total();
-                prop_assert!(!frequent || told.iter().any(|entry| entry.name == name), "{name} is missing");
-            }
+            check(&merged, &exact)?;
         }
     }
 

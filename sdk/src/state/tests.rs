@@ -155,6 +155,15 @@ struct Parts {
     throttle: Throttle,
     window: Tumbling<Mean>,
     percentiles: Tumbling<Quantiles>,
+    late: Watermarked<Mean>,
+    session: Session<Count>,
+    distinct: Distinct<16>,
+    burn: Burn,
+    quiet: Quiet,
+    hysteresis: Hysteresis,
+    flapping: Flapping<State>,
+    suppress: Suppress<3>,
+    heartbeat: Heartbeat,
 }
 
 impl Parts {
@@ -175,6 +184,15 @@ impl Parts {
             throttle: Throttle::new(2, Span::secs(5)),
             window: Tumbling::every(Span::secs(5)).grace(Span::secs(1)),
             percentiles: Tumbling::every(Span::secs(7)),
+            late: Watermarked::every(Span::secs(5)).allowed_lateness(Span::secs(9)),
+            session: Session::gap(Span::secs(2)).longest(Span::secs(9)),
+            distinct: Distinct::default(),
+            burn: Burn::of(0.9, Span::secs(20), Span::secs(4)),
+            quiet: Quiet::until_calm_for(3),
+            hysteresis: Hysteresis::above(1.0, -1.0),
+            flapping: Flapping::starting(State::Ok, 5.0, 20.0),
+            suppress: Suppress::lasting(Span::secs(5)),
+            heartbeat: Heartbeat::every(Span::secs(2)),
         }
     }
 
@@ -201,6 +219,25 @@ impl Parts {
             (self.count, self.sum, self.mean, self.min, self.max),
             (self.rate.per_second(Span::secs(3)), self.quantiles.quantile(0.9)),
             format!("{:?}", self.top.most(9)),
+            self.take_more(at, value),
+        );
+        format!("{said:?}")
+    }
+
+    fn take_more(&mut self, at: Timestamp, value: f64) -> String {
+        let name = format!("name {}", value as i64 % 7);
+        let before = at - Span::secs(value as i64 % 20);
+        let triggered = value > 0.0;
+        self.distinct.add(&name);
+        self.suppress.down(&name, at);
+        let said = (
+            (self.late.add(at, before, value), self.late.close(at), self.late.wake(at)),
+            (self.session.add(before, value), self.session.close(at), self.session.left_out()),
+            (self.distinct.estimate(), self.suppress.hides("name 1", at), self.suppress.forgotten()),
+            (self.burn.add(at, 1.0, f64::from(u8::from(triggered))), self.burn.rates(at)),
+            (self.quiet.sample(triggered), self.hysteresis.set(value)),
+            self.flapping.set(State::critical_if(triggered)),
+            (self.heartbeat.missed(at), self.heartbeat.beat(before)),
         );
         format!("{said:?}")
     }
