@@ -68,7 +68,17 @@ pub const ALL: &[BuiltIn] = &[
         example: &[],
         native: native::<top_talkers::TopTalkers>,
     },
+    BuiltIn {
+        name: "standard",
+        about: "a pipeline of Riemann's streams, described by a parameter",
+        wasm: include_bytes!("../rules/standard.wasm"),
+        example: &[("pipeline", PIPELINE)],
+        native: native::<standard::Standard>,
+    },
 ];
+
+/// A rate for each service.
+const PIPELINE: &str = "[[stage]]\nby = 'service'\n[[stage]]\nrate = '5s'\n[[stage]]\nto = 'main'\n";
 
 /// The rule of that name.
 pub fn find(name: &str) -> anyhow::Result<&'static BuiltIn> {

@@ -136,7 +136,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
 /// Builds the `standard` rule and plays files of cases through it.
 fn cases(files: &[String]) -> anyhow::Result<()> {
     let workspace = program::Workspace::ask()?;
-    program::build_wasm(&workspace.standard)?;
+    program::build_wasm("small", &workspace.standard)?;
     let here = std::env::current_dir()?;
     let module = workspace.module("standard").to_string_lossy().into_owned();
     let files: Vec<String> = files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();

@@ -138,7 +138,8 @@ impl Workspace {
 
     /// Where a rule's module is.
     pub fn module(&self, package: &str) -> PathBuf {
-        self.target.join(WASM).join("rule").join(format!("{}.wasm", package.replace('-', "_")))
+        let small = self.standard.iter().any(|rule| rule.package == package);
+        self.target.join(WASM).join(if small { "small" } else { "rule" }).join(format!("{}.wasm", package.replace('-', "_")))
     }
 
     /// Builds the program.
@@ -152,9 +153,9 @@ impl Workspace {
         if self.rules.is_empty() {
             bail!("there is no example rule: examples-wasm/*/Cargo.toml was expected");
         }
-        build_wasm(self.rules.iter().chain(&self.bench_rules).chain(&self.chaos_rules))?;
+        build_wasm("rule", self.rules.iter().chain(&self.bench_rules).chain(&self.chaos_rules))?;
         // On its own: it has dependencies that would change what the others are built with.
-        build_wasm(&self.standard)
+        build_wasm("small", &self.standard)
     }
 
     /// The rules inside the program whose module is not what was built from `examples-wasm`.
@@ -194,9 +195,9 @@ impl Workspace {
 const INSIDE: &str = "runtime/rules";
 
 /// Builds modules, and the target with them if it is missing.
-pub fn build_wasm<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Result<()> {
+pub fn build_wasm<'r>(profile: &str, rules: impl IntoIterator<Item = &'r Rule>) -> Result<()> {
     add_wasm_target()?;
-    let mut build = cargo(&["build", "--profile", "rule", "--target", WASM, "--lib"]);
+    let mut build = cargo(&["build", "--profile", profile, "--target", WASM, "--lib"]);
     for rule in rules {
         build.args(["--package", &rule.package]);
     }

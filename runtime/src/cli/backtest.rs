@@ -53,6 +53,9 @@ pub struct Args {
     /// Set a parameter; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::deploy::pair)]
     set: Vec<(String, String)>,
+    /// Set a parameter to what a file holds; without a name, the parameter that is called like the file.
+    #[arg(long, value_name = "[NAME=]FILE", value_parser = super::deploy::from_file)]
+    set_file: Vec<(String, String)>,
     /// Set a parameter of the other module otherwise; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::deploy::pair, requires = "against")]
     against_set: Vec<(String, String)>,
@@ -148,7 +151,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         _ => data,
     };
     let mut wishes =
-        Wishes { query: args.query.clone(), per: args.per.clone(), set: args.set.iter().cloned().collect() };
+        Wishes { query: args.query.clone(), per: args.per.clone(), set: args.given().cloned().collect() };
     let against = match &args.against {
         Some(name) if is_file(name) => {
             let mut other = wishes.clone();
@@ -179,7 +182,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         let wishes = Wishes {
             query: args.query.clone().or(Some(deployed.spec.query.clone())),
             per: args.per.clone().or(Some(deployed.spec.per.to_string())),
-            set: args.set.iter().cloned().collect(),
+            set: args.given().cloned().collect(),
         };
         let name = deployed.spec.name.clone();
         let wishes = wishes.over(&deployed)?;
@@ -222,14 +225,20 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// Whether a module's file is meant and not a rule's name.
+/// Whether a module is meant, in a file or inside the program, and not the name of a rule that is deployed.
 fn is_file(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|end| end == "wasm") || name.contains('/')
+    Path::new(name).extension().is_some_and(|end| end == "wasm") || name.contains('/') || name == "standard"
+}
+
+impl Args {
+    /// What is set by hand.
+    fn given(&self) -> impl Iterator<Item = &(String, String)> {
+        self.set.iter().chain(&self.set_file)
+    }
 }
 
 fn module(path: &str, wishes: &Wishes, strict: bool) -> Result<Candidate, Failure> {
-    let wasm =
-        std::fs::read(path).with_context(|| format!("{path} cannot be read")).or_exit(Exit::Invalid)?;
+    let wasm = super::check::read_module(Path::new(path))?;
     tidegate_wasm::inspect(&wasm).with_context(|| format!("{path} is refused")).or_exit(Exit::Invalid)?;
     Candidate::of_module(wasm, wishes, strict).with_context(|| path.to_owned()).or_exit(Exit::Usage)
 }
@@ -237,12 +246,11 @@ fn module(path: &str, wishes: &Wishes, strict: bool) -> Result<Candidate, Failur
 /// What is set by hand must be there, whatever a deployed rule has besides.
 fn check_parameters(args: &Args) -> Result<(), Failure> {
     let path = &args.rule;
-    let wasm =
-        std::fs::read(path).with_context(|| format!("{path} cannot be read")).or_exit(Exit::Invalid)?;
+    let wasm = super::check::read_module(Path::new(path))?;
     let found =
         tidegate_wasm::inspect(&wasm).with_context(|| format!("{path} is refused")).or_exit(Exit::Invalid)?;
     let params: Vec<&str> = found.manifest.params.iter().map(|param| param.name.as_str()).collect();
-    match args.set.iter().find(|(name, _)| !params.contains(&name.as_str())) {
+    match args.given().find(|(name, _)| !params.contains(&name.as_str())) {
         None => Ok(()),
         Some((name, _)) => Err(Failure::say(
             Exit::Usage,

@@ -1,10 +1,11 @@
-//! `tidegate check`: is the configuration right, are these modules? Nothing is started.
+//! `tidegate check`: is the configuration right, are these modules or pipelines? Nothing is started.
 
+mod pipeline;
 mod print;
 
 use super::failure::{Exit, Failure, OrExit};
 use super::screen::{Screen, bytes, count, plain};
-use crate::config;
+use crate::{config, rules};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tidegate_engine::manifest::{Manifest, Param};
@@ -13,8 +14,8 @@ use tidegate_wasm::Inspected;
 /// What is checked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Modules.
-    #[arg(value_name = "RULE.wasm")]
+    /// Modules, rules inside the program by name, and pipelines of the `standard` rule (.toml, .json).
+    #[arg(value_name = "RULE.wasm|PIPELINE.toml")]
     modules: Vec<PathBuf>,
     /// The configuration; else the one that `tidegate run` would take. With modules alone, none is read.
     #[arg(long, value_name = "FILE")]
@@ -33,6 +34,22 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let mut modules = Vec::new();
     let mut refused = 0;
     for path in &args.modules {
+        if pipeline::is_one(path) {
+            match pipeline::read(path) {
+                Ok(found) => {
+                    modules.push(pipeline::as_json(path, &found));
+                    if !screen.json {
+                        pipeline::describe(path, &found, screen)?;
+                    }
+                }
+                Err(failure) => {
+                    refused += 1;
+                    modules.push(json!({ "file": path, "error": failure.to_string().trim_end() }));
+                    eprint!("{failure}");
+                }
+            }
+            continue;
+        }
         match module(path) {
             Ok(found) => {
                 modules.push(as_json(path, &found));
@@ -57,7 +74,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(Failure::say(
             Exit::Invalid,
-            format!("{} of {} refused", n, count(args.modules.len(), "module")),
+            format!("{} of {} refused", n, count(args.modules.len(), "file")),
         )),
     }
 }
@@ -85,9 +102,22 @@ fn configuration(args: &Args, screen: &Screen) -> Result<Value, Failure> {
 
 fn module(path: &Path) -> Result<Inspected, Failure> {
     let name = path.display();
-    let wasm = std::fs::read(path)
-        .map_err(|error| Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))?;
+    let wasm = read_module(path)?;
     tidegate_wasm::inspect(&wasm).map_err(|refusal| Failure::say(Exit::Invalid, format!("{name}: {refusal}")))
+}
+
+/// A module from a file, or the one inside the program that has that name.
+pub fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = path.display().to_string();
+    let built_in = rules::find(&name);
+    match (std::fs::read(path), built_in) {
+        (Ok(wasm), _) => Ok(wasm),
+        (Err(_), Ok(rule)) => Ok(rule.wasm.to_vec()),
+        (Err(error), Err(_)) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => {
+            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))
+        }
+        (Err(error), Err(other)) => Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}; {other}"))),
+    }
 }
 
 /// A module for machines.

@@ -6,12 +6,12 @@ use super::server::{Server, Terms, Where};
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is deployed, and how it is to run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The module, as `tidegate build` writes it.
+    /// The module, as `tidegate build` writes it, or the name of a rule inside the program, such as `standard`.
     #[arg(value_name = "RULE.wasm")]
     file: PathBuf,
     /// The rule's name; the module's own if left out.
@@ -26,6 +26,9 @@ pub struct Args {
     /// Set a parameter; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
+    /// Set a parameter to what a file holds; without a name, the parameter that is called like the file.
+    #[arg(long, value_name = "[NAME=]FILE", value_parser = from_file)]
+    set_file: Vec<(String, String)>,
     /// Send one of the rule's outputs to a configured one; may be given several times.
     #[arg(long, value_name = "OUTPUT=NAME", value_parser = pair)]
     to: Vec<(String, String)>,
@@ -64,11 +67,23 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads `[name=]file`: the parameter, and what the file holds.
+pub fn from_file(text: &str) -> Result<(String, String), String> {
+    let (name, file) = match text.split_once('=') {
+        Some((name, file)) => (name.to_owned(), Path::new(file)),
+        None => {
+            let file = Path::new(text);
+            (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file)
+        }
+    };
+    let value = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    Ok((name, value))
+}
+
 /// Deploys, and tells what became of it.
 pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let file = args.file.display();
-    let wasm =
-        std::fs::read(&args.file).with_context(|| format!("{file} cannot be read")).or_exit(Exit::Invalid)?;
+    let wasm = super::check::read_module(&args.file)?;
     if args.promote_after.is_some() && !args.shadow && args.canary.is_none() {
         return Err(Failure::say(Exit::Usage, "--promote-after goes with --shadow or --canary"));
     }
@@ -109,7 +124,7 @@ impl Args {
                 add(name.to_owned(), value);
             }
         }
-        self.set.iter().for_each(|(name, value)| add(format!("set.{name}"), value));
+        self.set.iter().chain(&self.set_file).for_each(|(name, value)| add(format!("set.{name}"), value));
         self.to.iter().for_each(|(name, value)| add(format!("to.{name}"), value));
         for (name, flag) in
             [("dry_run", self.dry_run), ("shadow", self.shadow), ("reset_state", self.reset_state)]

@@ -15,6 +15,7 @@ pub mod pred;
 pub mod run;
 pub mod tree;
 pub mod value;
+pub mod words;
 
 use machine::{Call, Machine};
 use plan::Plan;

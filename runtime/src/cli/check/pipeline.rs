@@ -1,0 +1,135 @@
+//! What a pipeline of the `standard` rule does, stage by stage, for people.
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::screen::{Screen, plain};
+use serde_json::{Value, json};
+use standard::plan::Plan;
+use standard::tree::Tree;
+use standard::words;
+use std::path::Path;
+
+/// Whether a file is a pipeline rather than a module.
+pub fn is_one(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "toml" || end == "json")
+}
+
+/// A pipeline that was read.
+pub struct Pipeline {
+    plan: Plan,
+    tree: Tree,
+}
+
+/// Reads one; the error points at what is wrong.
+pub fn read(path: &Path) -> Result<Pipeline, Failure> {
+    let name = path.display();
+    let invalid = |error: String| Failure::say(Exit::Invalid, format!("{name}: {error}"));
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))?;
+    let plan = Plan::read(&text).map_err(invalid)?;
+    let tree = Tree::parse(&text).map_err(invalid)?;
+    Ok(Pipeline { plan, tree })
+}
+
+/// A pipeline for machines.
+pub fn as_json(path: &Path, found: &Pipeline) -> Value {
+    json!({ "file": path, "stages": found.plan.nodes.len(), "outputs": found.plan.outputs })
+}
+
+/// A pipeline for people: each stage as it is written, what it does, what it remembers.
+pub fn describe(path: &Path, found: &Pipeline, screen: &Screen) -> Result<(), Failure> {
+    let outputs = match &found.plan.outputs[..] {
+        [] => "no output: nothing it finds is sent anywhere".to_owned(),
+        names => format!("sends to {}", names.join(", ")),
+    };
+    screen.line(format_args!("{}: {}, {outputs}", path.display(), stages(found.plan.nodes.len())))?;
+    let mut lines = Vec::new();
+    if let Tree::Map(map) = &found.tree {
+        map.iter().filter(|(name, _)| name == "stage" || name == "stages").for_each(|(_, list)| tell(list, 1, &mut lines));
+    }
+    let width = lines.iter().map(|(written, _)| written.chars().count()).max().unwrap_or(0).min(60);
+    for (written, does) in lines {
+        screen.line(plain(format!("{written:width$}  {does}").trim_end()))?;
+    }
+    Ok(())
+}
+
+fn stages(count: usize) -> String {
+    if count == 1 { "1 stage".to_owned() } else { format!("{count} stages") }
+}
+
+/// One line for each stage, branches indented under it.
+fn tell(list: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
+    let indent = "  ".repeat(deep);
+    let list = match list {
+        Tree::List(list) => &list[..],
+        one => std::slice::from_ref(one),
+    };
+    for stage in list {
+        let Tree::Map(map) = stage else { continue };
+        let word = map.iter().find_map(|(name, _)| words::find(name));
+        let own: Vec<String> =
+            map.iter().filter(|(_, value)| !holds_stages(value)).map(|(name, value)| format!("{name} = {}", written(value))).collect();
+        let own = if own.is_empty() { map.first().map_or(String::new(), |(name, _)| name.clone()) } else { own.join(", ") };
+        let does = word.map_or(String::new(), |word| match word.keeps {
+            "" => word.does.to_owned(),
+            keeps => format!("{} (remembers {keeps})", word.does),
+        });
+        lines.push((format!("{indent}{own}"), does));
+        for (name, value) in map.iter().filter(|(_, value)| holds_stages(value)) {
+            branches(name, value, deep, lines);
+        }
+    }
+}
+
+fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
+    let indent = "  ".repeat(deep + 1);
+    let Tree::List(list) = value else { return };
+    match name {
+        "split" | "clauses" => {
+            for clause in list {
+                let Tree::Map(map) = clause else { continue };
+                for (name, value) in map.iter().filter(|(name, _)| name != "then") {
+                    lines.push((format!("{indent}{name} {}:", written(value)), String::new()));
+                }
+                map.iter().filter(|(name, _)| name == "then").for_each(|(_, then)| tell(then, deep + 2, lines));
+            }
+        }
+        "each" => {
+            for (number, branch) in list.iter().enumerate() {
+                lines.push((format!("{indent}branch {}:", number + 1), String::new()));
+                tell(branch, deep + 2, lines);
+            }
+        }
+        name => {
+            lines.push((format!("{indent}{name}:"), String::new()));
+            tell(value, deep + 2, lines);
+        }
+    }
+}
+
+/// Whether a value is a branch, or a list of them.
+fn holds_stages(value: &Tree) -> bool {
+    match value {
+        Tree::List(list) => list.iter().any(|tree| match tree {
+            Tree::Map(map) => map.iter().any(|(name, _)| words::find(name).is_some() || name == "then" || name == "next"),
+            list => holds_stages(list),
+        }),
+        _ => false,
+    }
+}
+
+/// A value as one would write it.
+fn written(value: &Tree) -> String {
+    match value {
+        Tree::Null => "null".to_owned(),
+        Tree::Flag(flag) => flag.to_string(),
+        Tree::Int(value) => value.to_string(),
+        Tree::Float(value) => value.to_string(),
+        Tree::Text(text) => format!("'{text}'"),
+        Tree::List(list) => format!("[{}]", list.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Tree::Map(map) => {
+            let fields = map.iter().map(|(name, value)| format!("{name} = {}", written(value)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
