@@ -150,7 +150,23 @@ impl<T: Value> Value for Option<T> {
 
 /// The next setting as the value of a parameter. For the code that `#[derive(Params)]` writes.
 pub fn value<T: Value>(settings: &mut Settings<'_>, name: &str) -> Result<T, String> {
-    let setting = settings.next().ok_or_else(|| format!("parameter {name}: no value was handed over"))?;
-    T::take(setting)
-        .ok_or_else(|| format!("parameter {name}: {} was expected, found {setting:?}", T::EXPECTED))
+    let setting = settings.next();
+    setting.and_then(T::take).ok_or_else(|| unfit(name, T::EXPECTED, setting))
+}
+
+/// A float itself is left out: to write a float takes 20 KiB of code, and the host has checked all values before.
+#[cold]
+#[inline(never)]
+fn unfit(name: &str, expected: &str, found: Option<Setting<'_>>) -> String {
+    let found = match found {
+        None => return format!("parameter {name}: no value was handed over"),
+        Some(Setting::Absent) => "nothing",
+        Some(Setting::Number(_)) => "a number",
+        Some(Setting::Integer(n)) => return format!("parameter {name}: {expected} was expected, found {n}"),
+        Some(Setting::Flag(_)) => "true or false",
+        Some(Setting::Text(_)) => "text",
+        Some(Setting::Span(_)) => "a length of time",
+        Some(Setting::Output(_)) => "an output",
+    };
+    format!("parameter {name}: {expected} was expected, found {found}")
 }
