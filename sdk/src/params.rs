@@ -39,6 +39,10 @@ pub use tidegate_event::Settings;
 ///
 /// assert!(Limits::SCHEMA.starts_with(r#"[{"name":"limit_ms","kind":"number","doc":"A p99 above"#));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "the parameters of a rule have to be described",
+    label = "add #[derive(Params)] to `{Self}`, or write `type Params = ();` for none"
+)]
 pub trait Params: Sized + Send + 'static {
     /// The parameters as they stand in the manifest, in JSON.
     const SCHEMA: &'static str;

@@ -1,7 +1,7 @@
 //! From an empty folder to a module: `new`, `build` and `test`, with the real compiler.
 
 use crate::has;
-use crate::scratch::Scratch;
+use crate::scratch::{Outcome, Scratch};
 use serde_json::Value;
 
 #[test]
@@ -75,7 +75,18 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     assert!(!holds(env!("CARGO_TARGET_TMPDIR")), "where the SDK lay is nobody's concern");
 
     let said = scratch.run(["test", "slow-api"]).fine();
-    assert!(said.starts_with("1 passed (native ") && said.ends_with(" ms for 1 scene)\n"), "{said}");
+    assert!(said.starts_with("2 passed (native ") && said.contains(" ms for 2 scenes)\n"), "{said}");
+    let told = |outcome: Outcome| -> Value { serde_json::from_str(&outcome.fine()).unwrap() };
+    let counted = told(scratch.run(["test", "slow-api", "--json"]))["instructions"].clone();
+    let scenes = counted.as_array().unwrap();
+    assert!(scenes.len() == 2 && scenes.iter().all(|scene| scene["total"].as_u64() > Some(0)), "{counted}");
+    let most = scenes.iter().map(|scene| scene["per_event"].as_u64().unwrap()).max().unwrap();
+    has(&said, &format!("  {most}\n"));
+    let limited = |most: u64| scratch.run(["test", "slow-api", "--json", "--max-instructions", &most.to_string()]);
+    assert_eq!(told(limited(most))["instructions"], counted, "the same module takes the same again");
+    let over = limited(most - 1).fails(1);
+    has(&over, &format!("{most} instructions per event, at most {} are allowed", most - 1));
+    has(&over, &format!("over --max-instructions {}", most - 1));
 
     let honest = scratch.read("slow-api/src/lib.rs");
     let line = "out.to(limits.pager).state(state).metric(metric)";
@@ -88,7 +99,7 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     has(&said, "tests::speaks_once_on_the_way_up_and_once_on_the_way_down: call ");
     has(&said, "natively ");
     has(&said, "181");
-    has(&said, "error: 1 of 1 scene ends in wasm otherwise than natively");
+    has(&said, "error: 2 of the scenes end in wasm otherwise than natively");
 
     scratch.write("slow-api/src/lib.rs", honest.replace("critical_if", "critcal_if"));
     let said = scratch.run(["build", "slow-api"]).fails(1);
