@@ -12,9 +12,9 @@ mod read;
 mod write;
 
 use crate::rule::Remembered;
-use core::fmt;
 use serde::de::{self, DeserializeOwned, Expected, Unexpected};
 use serde::ser;
+use std::fmt;
 
 /// Lists and maps within each other: deeper ones are neither saved nor read.
 const DEPTH_MAX: u32 = 128;
@@ -138,13 +138,13 @@ impl fmt::Display for Found<'_> {
     #[cold]
     #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match &self.0 {
             Unexpected::Bool(true) => "boolean `true`",
             Unexpected::Bool(false) => "boolean `false`",
             Unexpected::Unsigned(number) => return write!(f, "integer `{number}`"),
             Unexpected::Signed(number) => return write!(f, "integer `{number}`"),
             // What stands behind the point is left out.
-            Unexpected::Float(number) => return write!(f, "floating point near `{}`", number as i64),
+            Unexpected::Float(number) => return write!(f, "floating point near `{}`", *number as i64),
             Unexpected::Char(letter) => return write!(f, "character `{letter}`"),
             Unexpected::Str(text) => return write!(f, "string `{text}`"),
             Unexpected::Bytes(_) => "byte array",

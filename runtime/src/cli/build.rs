@@ -1,7 +1,7 @@
 //! `tidegate build`: a rule's crate becomes a module that a node can deploy, and beside it one with the names of all functions.
 
 pub mod cargo;
-pub mod strip;
+mod strip;
 
 use super::check;
 use super::failure::{Exit, Failure, OrExit};

@@ -83,7 +83,7 @@ mod tests {
         assert!(failure.starts_with("error: there is no example \"nothing\"; there are\n"), "{failure}");
         for example in names() {
             let name = example.replace('_', "-");
-            let line = failure.lines().find(|line| line.split_whitespace().next() == Some(&name));
+            let line = failure.lines().find(|line| line.split_whitespace().next() == Some(name.as_str()));
             assert!(line.is_some_and(|line| line.trim().len() > name.len() + 5), "{name}: {failure}");
         }
     }
