@@ -119,7 +119,7 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     };
     let number = honest.lines().position(|line| line.contains("let Some(metric)")).unwrap() + 1;
     let said = wrong("panic!(\"{metric} is too much\")");
-    has(&said, &format!("in wasm  panicked at src/lib.rs:{number}:"));
+    has(&said, &format!("panicked at src/lib.rs:{number}:"));
     has(&said, ": 10 is too much");
     let said = wrong("deeper(0);");
     has(&said, "used up its stack, in `slow_api::deeper`, called by ");
