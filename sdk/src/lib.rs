@@ -43,6 +43,7 @@
 //! - windows: [`Tumbling`], filled with anything that can [`Collect`];
 //! - numbers: [`Count`], [`Sum`], [`Mean`], [`Min`], [`Max`], [`Rate`], [`Ewma`], [`Decaying`];
 //! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`];
+//! - floats as text in little code: [`rounded`];
 //! - saying a thing once: [`Changed`], [`Steady`]; not too often: [`Throttle`].
 //!
 //! All are plain values with a bounded size that can be saved. There is no clock, no randomness and no input or output: a
@@ -56,6 +57,7 @@ mod pace;
 pub mod params;
 pub mod prelude;
 mod quantiles;
+mod rounded;
 pub mod rt;
 mod rule;
 mod state;
@@ -71,6 +73,7 @@ pub use out::{Level, Out, Output, Sending, StateText};
 pub use pace::Throttle;
 pub use params::Params;
 pub use quantiles::Quantiles;
+pub use rounded::{Rounded, rounded};
 pub use rule::{Remembered, Rule, Run};
 pub use state::Saved;
 pub use tidegate_event::{Event, Metric, Span, State, Timestamp};
