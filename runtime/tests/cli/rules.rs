@@ -86,7 +86,8 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     assert!(scenes.len() == 2 && scenes.iter().all(|scene| scene["total"].as_u64() > Some(0)), "{counted}");
     let most = scenes.iter().map(|scene| scene["per_event"].as_u64().unwrap()).max().unwrap();
     has(&said, &format!("  {most}\n"));
-    let limited = |most: u64| scratch.run(["test", "slow-api", "--json", "--max-instructions", &most.to_string()]);
+    let limited =
+        |most: u64| scratch.run(["test", "slow-api", "--json", "--max-instructions", &most.to_string()]);
     assert_eq!(told(limited(most))["instructions"], counted, "the same module takes the same again");
     let over = limited(most - 1).fails(1);
     has(&over, &format!("{most} instructions per event, at most {} are allowed", most - 1));
@@ -110,7 +111,8 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
         let line = "let Some(metric) = event.metric() else { return };";
         has(&honest, line);
         let only_there = format!("if cfg!(target_arch = \"wasm32\") {{ {what} }}");
-        let deeper = "#[inline(never)]\nfn deeper(n: u64) -> u64 {\n    1 + std::hint::black_box(deeper(n + 1))\n}";
+        let deeper =
+            "#[inline(never)]\nfn deeper(n: u64) -> u64 {\n    1 + std::hint::black_box(deeper(n + 1))\n}";
         let deeper = format!("#[allow(unconditional_recursion)]\n{deeper}\n");
         let source = honest.replace(line, &format!("{line} {only_there}"));
         let source = source.replace("#[cfg(test)]", &format!("{deeper}\n#[cfg(test)]"));

@@ -121,7 +121,8 @@ fn kind(ty: &Type) -> Result<(Kind, bool), Error> {
         )
     };
     let Type::Path(path) = ty else {
-        let text = matches!(ty, Type::Reference(reference) if quote!(#reference).to_string().ends_with("str"));
+        let text =
+            matches!(ty, Type::Reference(reference) if quote!(#reference).to_string().ends_with("str"));
         return Err(unknown(if text { ": text is `String`" } else { "" }));
     };
     let last = path.path.segments.last().ok_or_else(|| unknown(""))?;

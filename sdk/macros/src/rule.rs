@@ -145,7 +145,10 @@ impl Parse for Args {
                 }
             };
             if twice {
-                return Err(Error::new(key.span(), format!("`{name}` stands here twice: leave one of them out")));
+                return Err(Error::new(
+                    key.span(),
+                    format!("`{name}` stands here twice: leave one of them out"),
+                ));
             }
             if !input.is_empty() {
                 let comma = format!("a comma was expected behind `{name}`, before what follows");

@@ -36,7 +36,8 @@ mod tests {
         for (written, meant) in
             [("querry", "query"), ("Per", "per"), ("read", "reads"), ("qurey", "query"), ("schema_state", "")]
         {
-            let expected = if meant.is_empty() { String::new() } else { format!(" (did you mean `{meant}`?)") };
+            let expected =
+                if meant.is_empty() { String::new() } else { format!(" (did you mean `{meant}`?)") };
             assert_eq!(hint(written, &known), expected);
         }
         assert_eq!(hint("window", &known), "");

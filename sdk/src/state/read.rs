@@ -171,8 +171,9 @@ impl<'de> Reader<'de> {
     fn unsigned(&mut self, expected: &dyn Expected) -> Result<u64, Error> {
         match self.head()? {
             Head::Unsigned(number) => Ok(number),
-            Head::Signed(number) => u64::try_from(number)
-                .map_err(|_| Error::invalid_value(Unexpected::Signed(number), expected)),
+            Head::Signed(number) => {
+                u64::try_from(number).map_err(|_| Error::invalid_value(Unexpected::Signed(number), expected))
+            }
             other => Err(self.mismatch(other, expected)),
         }
     }

@@ -16,7 +16,9 @@ pub fn read(text: &str) -> Vec<Moment> {
         }
         let event = events.event(0);
         if event.row().untimed {
-            wrong("its event has no `time`, like \"2026-03-02T09:00:00Z\"; without one nobody knows when to play it");
+            wrong(
+                "its event has no `time`, like \"2026-03-02T09:00:00Z\"; without one nobody knows when to play it",
+            );
         }
         let at = event.time();
         match moments.last_mut() {

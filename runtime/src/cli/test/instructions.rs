@@ -65,13 +65,19 @@ pub fn hold(counted: &[Counted], most: Option<u64>) -> Result<(), Failure> {
     for one in &over {
         let events = count(one.events as usize, "event");
         let (scene, each, total) = (&one.scene, one.per_event(), one.total);
-        eprintln!("{scene}: {each} instructions per event, at most {most} are allowed ({total} for {events})");
+        eprintln!(
+            "{scene}: {each} instructions per event, at most {most} are allowed ({total} for {events})"
+        );
     }
     match over.len() {
         0 => Ok(()),
         n => failed(format!(
             "{n} of {} over --max-instructions {most}: make the rule cheaper, or allow it more",
-            if counted.len() == 1 { "1 scene is".to_owned() } else { format!("{} scenes are", counted.len()) }
+            if counted.len() == 1 {
+                "1 scene is".to_owned()
+            } else {
+                format!("{} scenes are", counted.len())
+            }
         )),
     }
 }
