@@ -49,7 +49,7 @@ mod tests {
             {"time": 6, "host": "d"}
             "#,
         );
-        let told: Vec<(i64, Vec<(Option<&str>, i64)>)> = moments
+        let told: Vec<(i64, Vec<_>)> = moments
             .iter()
             .map(|moment| {
                 let rows = (0..moment.events.len()).map(|row| moment.events.event(row));
