@@ -47,7 +47,8 @@ mod tests {
         let text: Vec<u8> = (0..70u8).map(|i| i.wrapping_mul(167)).collect();
         for len in 0..text.len() {
             let one = &text[..len];
-            assert!(by_words(one, &one.to_vec()), "{len}");
+            let copy = one.to_vec();
+            assert!(by_words(one, &copy), "{len}");
             assert!(!by_words(one, &text[..len + 1]), "{len}");
             for at in 0..len {
                 let mut other = one.to_vec();
