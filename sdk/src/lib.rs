@@ -43,6 +43,7 @@
 //! - windows: [`Tumbling`], and [`Watermarked`] where events come late; [`Session`]; filled with anything that can [`Collect`];
 //! - numbers: [`Count`], [`Sum`], [`Mean`], [`Min`], [`Max`], [`Rate`], [`Ewma`], [`Decaying`];
 //! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`]; how many different ones: [`Distinct`]; all can be merged;
+//! - floats as text in little code: [`rounded`];
 //! - how fast an error budget burns: [`Burn`];
 //! - saying a thing once: [`Changed`], [`Steady`], [`Hysteresis`]; not too often: [`Throttle`], [`Quiet`], [`Flapping`],
 //!   [`Suppress`];
@@ -68,6 +69,7 @@ pub mod prelude;
 mod quantiles;
 mod quiet;
 mod rollup;
+mod rounded;
 pub mod rt;
 mod rule;
 mod series;
@@ -94,6 +96,7 @@ pub use params::{Outputs, Params};
 pub use quantiles::Quantiles;
 pub use quiet::{Flapping, Hysteresis, Quiet};
 pub use rollup::Rollup;
+pub use rounded::{Rounded, rounded};
 pub use rule::{Remembered, Rule, Run};
 pub use series::{Apdex, Counter, Forecast, Line, Runs, Slope, Ticker};
 pub use session::{ENDED_MAX, Ended, Session};

@@ -8,7 +8,6 @@
 use crate::rt::NOTES_MAX;
 use crate::streams::Pending;
 use core::fmt;
-use std::io::Write as _;
 use tidegate_event::{Action, Base, Event, Field, Metric, Record, Reply, Span, Spot, State, Timestamp};
 
 /// A place to send events to, as declared by a parameter. Which place that is, the deployment says.
@@ -248,10 +247,7 @@ impl Sending<'_> {
 
     /// With this description: a text, or `format_args!("…", …)`.
     pub fn describe(self, text: impl fmt::Display) -> Self {
-        self.reply.push_text(Field::Description, |to| {
-            // Writing to memory does not fail; a Display that says so has said what it could.
-            let _ = write!(to, "{text}");
-        });
+        self.reply.push_text(Field::Description, |to| print(to, format_args!("{text}")));
         self
     }
 
@@ -267,6 +263,21 @@ impl Drop for Sending<'_> {
     fn drop(&mut self) {
         self.reply.take_back();
     }
+}
+
+/// Prints a text behind bytes. Through `std::io::Write` it would bring the handling of errors that memory does not have.
+fn print(to: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    struct Bytes<'a>(&'a mut Vec<u8>);
+
+    impl fmt::Write for Bytes<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+
+    // Writing to memory does not fail; a Display that says so has said what it could.
+    let _ = fmt::Write::write_fmt(&mut Bytes(to), text);
 }
 
 /// Writes a line into the rule's log, at [`Level::Info`] unless the line begins with another.

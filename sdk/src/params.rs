@@ -40,6 +40,10 @@ pub use tidegate_event::Settings;
 ///
 /// assert!(Limits::SCHEMA.starts_with(r#"[{"name":"limit_ms","kind":"number","doc":"A p99 above"#));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "the parameters of a rule have to be described",
+    label = "add #[derive(Params)] to `{Self}`, or write `type Params = ();` for none"
+)]
 pub trait Params: Sized + Send + 'static {
     /// The parameters as they stand in the manifest, in JSON.
     const SCHEMA: &'static str;
@@ -71,9 +75,8 @@ pub trait Value: Sized {
 
     /// The next setting, or as many as it takes.
     fn read(settings: &mut Settings<'_>, name: &str) -> Result<Self, String> {
-        let setting = settings.next().ok_or_else(|| format!("parameter {name}: no value was handed over"))?;
-        Self::take(setting)
-            .ok_or_else(|| format!("parameter {name}: {} was expected, found {setting:?}", Self::EXPECTED))
+        let setting = settings.next();
+        setting.and_then(Self::take).ok_or_else(|| unfit(name, Self::EXPECTED, setting))
     }
 }
 
@@ -204,4 +207,21 @@ impl Value for Outputs {
 /// The next setting as the value of a parameter. For the code that `#[derive(Params)]` writes.
 pub fn value<T: Value>(settings: &mut Settings<'_>, name: &str) -> Result<T, String> {
     T::read(settings, name)
+}
+
+/// A float itself is left out: to write a float takes 20 KiB of code, and the host has checked all values before.
+#[cold]
+#[inline(never)]
+fn unfit(name: &str, expected: &str, found: Option<Setting<'_>>) -> String {
+    let found = match found {
+        None => return format!("parameter {name}: no value was handed over"),
+        Some(Setting::Absent) => "nothing",
+        Some(Setting::Number(_)) => "a number",
+        Some(Setting::Integer(n)) => return format!("parameter {name}: {expected} was expected, found {n}"),
+        Some(Setting::Flag(_)) => "true or false",
+        Some(Setting::Text(_)) => "text",
+        Some(Setting::Span(_)) => "a length of time",
+        Some(Setting::Output(_)) => "an output",
+    };
+    format!("parameter {name}: {expected} was expected, found {found}")
 }

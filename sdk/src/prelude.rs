@@ -8,6 +8,7 @@ pub use crate::late::{Refused, Watermarked};
 pub use crate::pace::Throttle;
 pub use crate::quantiles::Quantiles;
 pub use crate::quiet::{Flapping, Hysteresis, Quiet};
+pub use crate::rounded::rounded;
 pub use crate::session::Session;
 pub use crate::top::Top;
 pub use crate::watchdog::{Heartbeat, Suppress};

@@ -12,7 +12,9 @@ mod read;
 mod write;
 
 use crate::rule::Remembered;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Expected, Unexpected};
+use serde::ser;
+use std::fmt;
 
 /// Lists and maps within each other: deeper ones are neither saved nor read.
 const DEPTH_MAX: u32 = 128;
@@ -51,7 +53,7 @@ pub fn write<S: Remembered>(state: &S, to: &mut Vec<u8>) {
 #[cold]
 #[inline(never)]
 fn refuse(error: &Error) -> ! {
-    panic!("what the key remembers cannot be saved: {}", error.0)
+    panic!("what the key remembers cannot be saved: {error}")
 }
 
 /// The value in these bytes.
@@ -67,34 +69,97 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 #[inline(never)]
 fn explain(reader: &read::Reader<'_>, error: Error) -> String {
     match path::to(reader) {
-        path if path.is_empty() => error.0,
-        path => ["field `", &path, "`: ", &error.0].concat(),
+        path if path.is_empty() => error.reason(),
+        path => format!("field `{path}`: {error}"),
     }
 }
 
-/// Why a value was not written or read.
+/// Why a value was not written or read. One word, since every derived reader hands it on at each of its fields.
 #[derive(Debug)]
-pub struct Error(String);
+pub struct Error(Box<Reason>);
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+#[derive(Debug)]
+struct Reason(String);
+
+impl Error {
+    #[cold]
+    #[inline(never)]
+    fn new(reason: fmt::Arguments<'_>) -> Self {
+        Self(Box::new(Reason(fmt::format(reason))))
+    }
+
+    fn reason(self) -> String {
+        self.0.0
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.0)
     }
 }
 
 impl std::error::Error for Error {}
 
-impl serde::ser::Error for Error {
+impl ser::Error for Error {
     #[cold]
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+    #[inline(never)]
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(format_args!("{message}"))
     }
 }
 
-impl serde::de::Error for Error {
+/// What was found is put into words here: serde's own words print floats and escape texts, which are 25 KiB of code in a
+/// module that does neither.
+impl de::Error for Error {
     #[cold]
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+    #[inline(never)]
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(format_args!("{message}"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format_args!("invalid type: {}, expected {expected}", Found(found)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format_args!("invalid value: {}, expected {expected}", Found(found)))
+    }
+}
+
+/// What was found instead of what was expected.
+struct Found<'a>(Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    #[cold]
+    #[inline(never)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Unexpected::Bool(true) => "boolean `true`",
+            Unexpected::Bool(false) => "boolean `false`",
+            Unexpected::Unsigned(number) => return write!(f, "integer `{number}`"),
+            Unexpected::Signed(number) => return write!(f, "integer `{number}`"),
+            // What stands behind the point is left out.
+            Unexpected::Float(number) => return write!(f, "floating point near `{}`", *number as i64),
+            Unexpected::Char(letter) => return write!(f, "character `{letter}`"),
+            Unexpected::Str(text) => return write!(f, "string `{text}`"),
+            Unexpected::Bytes(_) => "byte array",
+            Unexpected::Unit => "unit value",
+            Unexpected::Option => "Option value",
+            Unexpected::NewtypeStruct => "newtype struct",
+            Unexpected::Seq => "sequence",
+            Unexpected::Map => "map",
+            Unexpected::Enum => "enum",
+            Unexpected::UnitVariant => "unit variant",
+            Unexpected::NewtypeVariant => "newtype variant",
+            Unexpected::TupleVariant => "tuple variant",
+            Unexpected::StructVariant => "struct variant",
+            Unexpected::Other(what) => what,
+        })
     }
 }
 

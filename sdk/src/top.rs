@@ -77,7 +77,8 @@ impl<const N: usize> Top<N> {
             .iter()
             .map(|(name, counted)| Entry { name, count: counted.count, over: counted.over })
             .collect();
-        all.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
+        // No two are equal, since names are not.
+        all.sort_unstable_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
         all.truncate(limit);
         all
     }

@@ -310,7 +310,7 @@ fn settings_that_do_not_fit_are_refused_with_a_reason() {
     assert_eq!(runner.bind(0, &[]).unwrap_err(), "parameter word: no value was handed over");
     assert_eq!(
         runner.bind(0, &bytes(&[Setting::Flag(true)])).unwrap_err(),
-        "parameter word: text was expected, found Flag(true)"
+        "parameter word: text was expected, found true or false"
     );
     assert_eq!(
         runner.bind(0, &bytes(&[Setting::Absent, Setting::Absent])).unwrap_err(),

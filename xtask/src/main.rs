@@ -11,6 +11,10 @@ mod figures;
 mod instructions;
 mod program;
 mod server;
+// What `tidegate build` does to a module is done to those inside the program too. The program itself is too much to build
+// first for that, so the file is taken in.
+#[path = "../../runtime/src/cli/build/strip.rs"]
+mod strip;
 mod tidy;
 
 use std::process::ExitCode;

@@ -170,7 +170,7 @@ impl Workspace {
                 continue;
             }
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if std::fs::read(&file).ok() != std::fs::read(self.module(&name)).ok() {
+            if std::fs::read(&file).ok() != self.stripped(&name).ok() {
                 stale.push(name);
             }
         }
@@ -182,12 +182,21 @@ impl Workspace {
     pub fn put_inside(&self) -> Result<()> {
         self.build_rules()?;
         for rule in self.rules.iter().chain(&self.standard).chain(&self.bench_rules) {
-            let (from, to) = (self.module(&rule.package), root().join(INSIDE));
+            let to = root().join(INSIDE);
             std::fs::create_dir_all(&to)?;
-            let to = to.join(from.file_name().unwrap_or_default());
-            std::fs::copy(&from, &to).with_context(|| format!("{} cannot be copied", from.display()))?;
+            let to = to.join(self.module(&rule.package).file_name().unwrap_or_default());
+            let wasm = self.stripped(&rule.package)?;
+            println!("{:>7} bytes  {}", wasm.len(), rule.package);
+            std::fs::write(&to, wasm).with_context(|| format!("{} cannot be written", to.display()))?;
         }
         Ok(())
+    }
+
+    /// A rule's module as `tidegate build` would leave it.
+    fn stripped(&self, package: &str) -> Result<Vec<u8>> {
+        let from = self.module(package);
+        let wasm = std::fs::read(&from).with_context(|| format!("{} cannot be read", from.display()))?;
+        Ok(crate::strip::strip(&wasm))
     }
 }
 

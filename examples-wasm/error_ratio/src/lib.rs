@@ -87,7 +87,7 @@ impl Rule for ErrorRatio {
                 .service("http.error_ratio")
                 .state(state)
                 .metric(ratio)
-                .describe(format_args!("{errors} errors in {requests} requests"))
+                .describe(format_args!("{} errors in {} requests", rounded(errors, 0), rounded(requests, 0)))
                 .send();
         }
     }

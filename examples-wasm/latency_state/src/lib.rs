@@ -47,7 +47,7 @@ impl Rule for Latency {
             out.to(limits.pager)
                 .state(state)
                 .metric(p99)
-                .describe(format_args!("p99 {p99:.0} ms, was {was}"))
+                .describe(format_args!("p99 {} ms, was {was}", rounded(p99, 0)))
                 .send();
         }
     }

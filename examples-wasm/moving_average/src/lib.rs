@@ -36,7 +36,7 @@ impl Rule for MovingAverage {
             out.to(settings.pager)
                 .state(state)
                 .metric(average)
-                .describe(format_args!("average {average:.1}, was {was}"))
+                .describe(format_args!("average {}, was {was}", rounded(average, 1)))
                 .send();
         }
     }

@@ -43,7 +43,7 @@ impl Rule for Silent {
         out.to(settings.tell)
             .state(State::Critical)
             .no_metric()
-            .describe(format_args!("silent for {:.0} s", (event.time() - last).secs_f64()))
+            .describe(format_args!("silent for {} s", rounded((event.time() - last).secs_f64(), 0)))
             .send();
     }
 }

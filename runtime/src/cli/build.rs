@@ -1,12 +1,13 @@
-//! `tidegate build`: a rule's crate becomes a module that a node can deploy.
+//! `tidegate build`: a rule's crate becomes a module that a node can deploy, and beside it one with the names of all functions.
 
 pub mod cargo;
 mod strip;
 
 use super::check;
 use super::failure::{Exit, Failure, OrExit};
-use super::screen::Screen;
+use super::screen::{Screen, bytes};
 use anyhow::Context;
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tidegate_wasm::Inspected;
@@ -30,6 +31,8 @@ pub struct Args {
 pub struct Built {
     /// Its bytes.
     pub wasm: Vec<u8>,
+    /// The same code with the names of all functions, as the linker left it: for tools that look into modules.
+    pub whole: Vec<u8>,
     /// What it says and needs.
     pub found: Inspected,
 }
@@ -51,11 +54,18 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     if let Some(parent) = out.parent() {
         fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
     }
-    fs::write(&out, &built.wasm).with_context(|| format!("{} cannot be written", out.display()))?;
-    match screen.json {
-        true => screen.value(&check::as_json(&out, &built.found)),
-        false => check::describe(&out, &built.found, screen),
+    let debug = out.with_extension("debug.wasm");
+    for (path, wasm) in [(&out, &built.wasm), (&debug, &built.whole)] {
+        fs::write(path, wasm).with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    if screen.json {
+        let mut json = check::as_json(&out, &built.found);
+        json["debug"] = json!({ "file": debug, "bytes": built.whole.len() });
+        return screen.value(&json);
+    }
+    check::describe(&out, &built.found, screen)?;
+    let size = bytes(built.whole.len() as u64);
+    screen.line(format_args!("  names  {} has those of all functions ({size})", debug.display()))
 }
 
 /// The module of the rule in this folder.
@@ -69,11 +79,12 @@ pub fn module(folder: &Path, add_target: bool) -> Result<Built, Failure> {
         return Err(Failure::say(Exit::Usage, message));
     }
     cargo::require_target(folder, add_target)?;
-    let wasm = strip::strip(&cargo::build(folder)?);
+    let whole = cargo::build(folder)?;
+    let wasm = strip::strip(&whole);
     let found = tidegate_wasm::inspect(&wasm)
         .context("the module was built, but a node would refuse it")
         .or_exit(Exit::Invalid)?;
-    Ok(Built { wasm, found })
+    Ok(Built { wasm, whole, found })
 }
 
 /// Makes sure that there is a crate.

@@ -1,4 +1,4 @@
-//! `tidegate new`: a crate with one rule and one test, ready to build, without a network.
+//! `tidegate new`: a crate with a rule, scenes that test it and a fixture that one of them plays, without a network.
 //!
 //! The project depends on the SDK by path: on the copy that is inside this program and is unpacked for it ([`sdk`]), so
 //! that program and SDK always speak the same version. Examples become projects in the same way ([`manifest`]).
@@ -21,7 +21,7 @@ use tidegate_engine::rule::RuleSpec;
 pub struct Args {
     /// The rule's name, like slow-api.
     name: String,
-    /// Start from one of the examples instead of the template.
+    /// Start from one of the examples instead of the template; a wrong name is answered with all of them.
     #[arg(long, value_name = "EXAMPLE")]
     from: Option<String>,
     /// Use the SDK in this folder instead of the one inside this program.
@@ -115,6 +115,7 @@ fn exists(folder: &Path) -> Failure {
 fn template(name: &str, root: &Path) -> Result<Files, Failure> {
     let files = [
         ("src/lib.rs", include_str!("../../templates/rule/src/lib.rs")),
+        ("fixtures/queue.ndjson", include_str!("../../templates/rule/fixtures/queue.ndjson")),
         ("Cargo.toml", include_str!("../../templates/rule/Cargo.toml.in")),
     ];
     let mut project = common(name);

@@ -3,13 +3,18 @@
 //! While `cargo test` runs, each scene leaves a recording: what went into the rule, and what came out. The module is built
 //! and given the same bytes; it must answer with the same bytes. Where it does not, the rule knows something that it
 //! should not (a clock, an address, the width of a pointer), or we have made a mistake.
+//!
+//! On the way the module's instructions are counted, and `--max-instructions` holds them against a number.
+
+mod instructions;
 
 use super::build::{self, Built, cargo};
 use super::failure::{Exit, Failure, OrExit};
 use super::screen::{Screen, count};
 use crate::clock;
 use anyhow::Context;
-use serde_json::json;
+use instructions::Counted;
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -34,6 +39,9 @@ pub struct Args {
     /// Install Rust's wasm target with rustup if it is missing.
     #[arg(long)]
     add_target: bool,
+    /// Fail if the module takes more instructions than this for an event, on average over any one scene.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_instructions: Option<u64>,
 }
 
 /// What `cargo test` said.
@@ -52,6 +60,15 @@ struct Deviation {
     how: String,
 }
 
+/// What came of playing the scenes against the module.
+#[derive(Debug, Default)]
+struct Replayed {
+    deviations: Vec<Deviation>,
+    /// What each scene took, up to where it deviated.
+    counted: Vec<Counted>,
+    took: Duration,
+}
+
 /// Tests both ways.
 pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     build::check_folder(&args.folder)?;
@@ -59,7 +76,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let native = natively(&args.folder, scenes.path())?;
     let recordings = recordings(scenes.path())?;
     let built = build::module(&args.folder, args.add_target)?;
-    let (deviations, wasm) = replay(&built, &recordings)?;
+    let Replayed { deviations, counted, took: wasm } = replay(&built, &recordings)?;
     let scenes = recordings.len();
     if screen.json {
         let deviations: Vec<_> = deviations
@@ -68,6 +85,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
             .collect();
         screen.value(&json!({
             "passed": native.passed, "scenes": scenes, "deviations": deviations,
+            "instructions": counted.iter().map(Counted::as_json).collect::<Vec<Value>>(),
             "native_ms": native.took.as_millis(), "wasm_ms": wasm.as_millis(),
         }))?;
     } else if deviations.is_empty() {
@@ -77,6 +95,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
             "{} passed (native {native_ms} ms, wasm {wasm_ms} ms for {scenes})",
             native.passed
         ))?;
+        instructions::print(&counted, screen)?;
     }
     for Deviation { test, call, how } in &deviations {
         eprintln!("{test}: call {call} differs in {how}");
@@ -85,7 +104,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
         eprintln!("no test played a scene, so nothing was compared with the module");
     }
     match deviations.len() {
-        0 => Ok(()),
+        0 => instructions::hold(&counted, args.max_instructions),
         n => Err(Failure::say(
             Exit::Failed,
             format!(
@@ -158,15 +177,19 @@ fn read(path: &Path) -> Result<Recording, Failure> {
 }
 
 /// Plays the recordings against the module, each in a fresh guest; at most one deviation for each is told. Compiling is
-/// not counted in the time that it takes.
-fn replay(built: &Built, recordings: &[Recording]) -> Result<(Vec<Deviation>, Duration), Failure> {
+/// not counted in the time that it takes, counting instructions is.
+fn replay(built: &Built, recordings: &[Recording]) -> Result<Replayed, Failure> {
     let none: std::sync::Arc<dyn ModuleStore> = std::sync::Arc::new(|_: &str| None);
-    let options = HostOptions { instances: 4, ..HostOptions::default() };
+    let options = HostOptions { instances: 4, fuel: true, ..HostOptions::default() };
     let host = Host::new(&options, none).context("the wasm engine does not start")?;
     host.compile(&built.wasm).or_exit(Exit::Invalid)?;
     let started = clock::start();
-    let mut deviations = Vec::new();
+    let (mut deviations, mut counted) = (Vec::new(), Vec::<Counted>::new());
     for recording in recordings {
+        let mut spent = Counted::new(recording.test.clone());
+        if let nth @ 2.. = 1 + counted.iter().filter(|one| is_of(one, &recording.test)).count() {
+            spent.scene = format!("{} ({nth})", recording.test);
+        }
         let deviation = |call, how: String| Deviation { test: recording.test.clone(), call, how };
         let mut guest = match host.guest(&spec(built, recording)) {
             Ok(guest) => guest,
@@ -175,12 +198,15 @@ fn replay(built: &Built, recordings: &[Recording]) -> Result<(Vec<Deviation>, Du
                 continue;
             }
         };
+        let before = guest.fuel_spent();
         let found = recording.exchanges.iter().enumerate().find_map(|(call, exchange)| {
             let mut reply = Reply::default();
             let block = match BatchRef::check(&exchange.block) {
                 Ok(block) => block.to_batch(),
                 Err(error) => return Some(deviation(call, format!("its block: {error}"))),
             };
+            spent.events += block.len() as u64;
+            spent.calls += 1;
             match guest.call(&block, &mut reply) {
                 Ok(_) => {
                     exchange.compare(&reply).err().map(|difference| deviation(call, difference.to_string()))
@@ -191,8 +217,15 @@ fn replay(built: &Built, recordings: &[Recording]) -> Result<(Vec<Deviation>, Du
             }
         });
         deviations.extend(found);
+        spent.total = guest.fuel_spent() - before;
+        counted.push(spent);
     }
-    Ok((deviations, started.elapsed()))
+    Ok(Replayed { deviations, counted, took: started.elapsed() })
+}
+
+/// Whether this is a scene of that test.
+fn is_of(counted: &Counted, test: &str) -> bool {
+    counted.scene.strip_prefix(test).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
 }
 
 /// The rule as the scene deployed it.

@@ -1,7 +1,7 @@
 //! From an empty folder to a module: `new`, `build` and `test`, with the real compiler.
 
 use crate::has;
-use crate::scratch::Scratch;
+use crate::scratch::{Outcome, Scratch};
 use serde_json::Value;
 
 #[test]
@@ -69,13 +69,29 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     assert_eq!(built["names"], true, "faults can name functions");
     let wasm = std::fs::read(scratch.path("slow-api/target/tidegate/slow-api.wasm")).unwrap();
     assert_eq!(built["bytes"], wasm.len());
-    assert!(wasm.len() < 400 << 10, "{} bytes", wasm.len());
+    assert!(wasm.len() < 80 << 10, "{} bytes", wasm.len());
     let holds = |text: &str| wasm.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(!holds("producers"), "what no node reads is stripped");
+    assert!(!holds("producers") && !holds("Dlmalloc"), "what no node reads is stripped");
+    assert_eq!(built["debug"]["file"], "slow-api/target/tidegate/slow-api.debug.wasm");
+    let whole = std::fs::read(scratch.path("slow-api/target/tidegate/slow-api.debug.wasm")).unwrap();
+    assert_eq!(built["debug"]["bytes"], whole.len());
+    assert!(whole.windows(8).any(|window| window == b"Dlmalloc"), "the names of all are kept aside");
     assert!(!holds(env!("CARGO_TARGET_TMPDIR")), "where the SDK lay is nobody's concern");
 
     let said = scratch.run(["test", "slow-api"]).fine();
-    assert!(said.starts_with("1 passed (native ") && said.ends_with(" ms for 1 scene)\n"), "{said}");
+    assert!(said.starts_with("2 passed (native ") && said.contains(" ms for 2 scenes)\n"), "{said}");
+    let told = |outcome: Outcome| -> Value { serde_json::from_str(&outcome.fine()).unwrap() };
+    let counted = told(scratch.run(["test", "slow-api", "--json"]))["instructions"].clone();
+    let scenes = counted.as_array().unwrap();
+    assert!(scenes.len() == 2 && scenes.iter().all(|scene| scene["total"].as_u64() > Some(0)), "{counted}");
+    let most = scenes.iter().map(|scene| scene["per_event"].as_u64().unwrap()).max().unwrap();
+    has(&said, &format!("  {most}\n"));
+    let limited =
+        |most: u64| scratch.run(["test", "slow-api", "--json", "--max-instructions", &most.to_string()]);
+    assert_eq!(told(limited(most))["instructions"], counted, "the same module takes the same again");
+    let over = limited(most - 1).fails(1);
+    has(&over, &format!("{most} instructions per event, at most {} are allowed", most - 1));
+    has(&over, &format!("over --max-instructions {}", most - 1));
 
     let honest = scratch.read("slow-api/src/lib.rs");
     let line = "out.to(limits.pager).state(state).metric(metric)";
@@ -88,7 +104,27 @@ fn a_new_rule_is_built_and_tested_both_ways_and_a_dishonest_one_is_caught() {
     has(&said, "tests::speaks_once_on_the_way_up_and_once_on_the_way_down: call ");
     has(&said, "natively ");
     has(&said, "181");
-    has(&said, "error: 1 of 1 scene ends in wasm otherwise than natively");
+    has(&said, "error: 2 of the scenes end in wasm otherwise than natively");
+
+    // What goes wrong in the sandbox alone is told with the place that an author can look up.
+    let wrong = |what: &str| {
+        let line = "let Some(metric) = event.metric() else { return };";
+        has(&honest, line);
+        let only_there = format!("if cfg!(target_arch = \"wasm32\") {{ {what} }}");
+        let deeper =
+            "#[inline(never)]\nfn deeper(n: u64) -> u64 {\n    1 + std::hint::black_box(deeper(n + 1))\n}";
+        let deeper = format!("#[allow(unconditional_recursion)]\n{deeper}\n");
+        let source = honest.replace(line, &format!("{line} {only_there}"));
+        let source = source.replace("#[cfg(test)]", &format!("{deeper}\n#[cfg(test)]"));
+        scratch.write("slow-api/src/lib.rs", source);
+        scratch.run(["test", "slow-api"]).fails(1)
+    };
+    let number = honest.lines().position(|line| line.contains("let Some(metric)")).unwrap() + 1;
+    let said = wrong("panic!(\"{metric} is too much\")");
+    has(&said, &format!("panicked at src/lib.rs:{number}:"));
+    has(&said, ": 10 is too much");
+    let said = wrong("deeper(0);");
+    has(&said, "used up its stack, in `slow_api::deeper`, called by ");
 
     scratch.write("slow-api/src/lib.rs", honest.replace("critical_if", "critcal_if"));
     let said = scratch.run(["build", "slow-api"]).fails(1);

@@ -6,6 +6,7 @@ use crate::batch::{
 };
 use crate::field::Field;
 use crate::state::State;
+use crate::text::same;
 use crate::time::Timestamp;
 use core::fmt;
 
@@ -273,6 +274,18 @@ impl<'a> Event<'a> {
         Self::text(self.service_bytes())
     }
 
+    /// Whether the event is of that host: cheaper than to ask for the host and compare.
+    #[inline]
+    pub fn host_is(&self, host: &str) -> bool {
+        self.host_bytes().is_some_and(|found| same(found, host.as_bytes()))
+    }
+
+    /// Whether the event is of that service: cheaper than to ask for the service and compare.
+    #[inline]
+    pub fn service_is(&self, service: &str) -> bool {
+        self.service_bytes().is_some_and(|found| same(found, service.as_bytes()))
+    }
+
     /// How it is.
     #[inline]
     pub fn state(&self) -> Option<&'a str> {
@@ -300,7 +313,7 @@ impl<'a> Event<'a> {
     /// Whether the event carries the label.
     #[inline]
     pub fn tagged(&self, tag: &str) -> bool {
-        self.tag_bytes().any(|found| found == tag.as_bytes())
+        self.tag_bytes().any(|found| same(found, tag.as_bytes()))
     }
 
     /// Names and values of the sender's own, as bytes.
@@ -320,7 +333,7 @@ impl<'a> Event<'a> {
     /// The value under a name of the sender's own, as bytes; the last one where a name comes twice.
     #[inline]
     pub fn attribute_value(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.attribute_bytes().filter(|(key, _)| *key == name).last().map(|(_, value)| value)
+        self.attribute_bytes().filter(|(key, _)| same(key, name)).last().map(|(_, value)| value)
     }
 
     /// The value under a name of the sender's own; the last one where a name comes twice.

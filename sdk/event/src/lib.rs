@@ -21,6 +21,7 @@ mod key_state;
 mod saved;
 mod setting;
 mod state;
+mod text;
 mod time;
 
 pub use batch::{Batch, BatchBuilder, BatchError, BatchRef, Header, Kept, ROW, Row, RowWriter};

@@ -3,6 +3,7 @@
 mod json;
 mod params;
 mod rule;
+mod words;
 
 use proc_macro::TokenStream;
 

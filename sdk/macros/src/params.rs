@@ -29,7 +29,10 @@ fn derive(input: DeriveInput) -> Result<TokenStream, Error> {
             }
         },
         _ => {
-            return Err(Error::new_spanned(name, "parameters are a struct with named fields"));
+            return Err(Error::new_spanned(
+                name,
+                "parameters are a struct with named fields: a choice between words is a `String` field",
+            ));
         }
     };
     let mut schema = Vec::new();
@@ -72,6 +75,7 @@ fn param(field: &Field) -> Result<String, Error> {
     let name = name.trim_start_matches("r#");
     let (kind, optional) = kind(&field.ty)?;
     let default = default(field, kind, optional)?;
+    let kind = kind.name;
     let doc = json::doc(&field.attrs);
     let mut json = format!(r#"{{"name":{},"kind":"{kind}","doc":{}"#, json::string(name), json::string(&doc));
     if let Some(default) = default {
@@ -81,24 +85,53 @@ fn param(field: &Field) -> Result<String, Error> {
     Ok(json)
 }
 
-const WHOLE: [&str; 6] = ["i64", "i32", "u64", "u32", "u16", "u8"];
+/// What a parameter takes.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Its name in the manifest.
+    name: &'static str,
+    /// For whole numbers, from where to where.
+    range: (i128, i128),
+}
+
+impl Kind {
+    const fn of(name: &'static str) -> Self {
+        Self { name, range: (i64::MIN as i128, i64::MAX as i128) }
+    }
+}
+
+/// Whole numbers travel as i64, whatever type reads them.
+const WHOLE: [(&str, i128, i128); 6] = [
+    ("i64", i64::MIN as i128, i64::MAX as i128),
+    ("i32", i32::MIN as i128, i32::MAX as i128),
+    ("u64", 0, i64::MAX as i128),
+    ("u32", 0, u32::MAX as i128),
+    ("u16", 0, u16::MAX as i128),
+    ("u8", 0, u8::MAX as i128),
+];
 
 /// The kind of a field's type, and whether it may be left out.
-fn kind(ty: &Type) -> Result<(&'static str, bool), Error> {
-    let unknown = || {
+fn kind(ty: &Type) -> Result<(Kind, bool), Error> {
+    let unknown = |hint: &str| {
         Error::new_spanned(
             ty,
-            "a parameter is f64, a whole number (i64, u32, …), bool, String, Span, Output, or an Option of one of them",
+            format!(
+                "a parameter is f64, a whole number (i64, u32, …), bool, String, Span, Output, or an Option of one of them{hint}"
+            ),
         )
     };
-    let Type::Path(path) = ty else { return Err(unknown()) };
-    let last = path.path.segments.last().ok_or_else(unknown)?;
+    let Type::Path(path) = ty else {
+        let text =
+            matches!(ty, Type::Reference(reference) if quote!(#reference).to_string().ends_with("str"));
+        return Err(unknown(if text { ": text is `String`" } else { "" }));
+    };
+    let last = path.path.segments.last().ok_or_else(|| unknown(""))?;
     if last.ident == "Option" {
-        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Err(unknown()) };
-        let Some(GenericArgument::Type(inside)) = arguments.args.first() else { return Err(unknown()) };
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Err(unknown("")) };
+        let Some(GenericArgument::Type(inside)) = arguments.args.first() else { return Err(unknown("")) };
         return match kind(inside)? {
-            (_, true) => Err(unknown()),
-            ("output" | "outputs", _) => Err(Error::new_spanned(
+            (_, true) => Err(unknown(": one `Option` is enough")),
+            (Kind { name: "output" | "outputs", .. }, _) => Err(Error::new_spanned(
                 ty,
                 "an output that is given nowhere goes to the live page: write `Output`",
             )),
@@ -106,23 +139,30 @@ fn kind(ty: &Type) -> Result<(&'static str, bool), Error> {
         };
     }
     if !last.arguments.is_none() {
-        return Err(unknown());
+        return Err(unknown(""));
     }
     let name = last.ident.to_string();
-    match name.as_str() {
-        "f64" => Ok(("number", false)),
-        "bool" => Ok(("flag", false)),
-        "String" => Ok(("text", false)),
-        "Span" => Ok(("span", false)),
-        "Output" => Ok(("output", false)),
-        "Outputs" => Ok(("outputs", false)),
-        whole if WHOLE.contains(&whole) => Ok(("integer", false)),
-        _ => Err(unknown()),
-    }
+    let kind = match name.as_str() {
+        "f64" => "number",
+        "bool" => "flag",
+        "String" => "text",
+        "Span" => "span",
+        "Output" => "output",
+        "Outputs" => "outputs",
+        "f32" => return Err(unknown(": write `f64`")),
+        "usize" => return Err(unknown(": write `u32`, since `usize` differs between machines")),
+        "isize" => return Err(unknown(": write `i32`, since `isize` differs between machines")),
+        "Duration" => return Err(unknown(": a length of time is `Span`")),
+        name => match WHOLE.iter().find(|(whole, ..)| *whole == name) {
+            Some((_, least, most)) => return Ok((Kind { name: "integer", range: (*least, *most) }, false)),
+            None => return Err(unknown("")),
+        },
+    };
+    Ok((Kind::of(kind), false))
 }
 
 /// The value that a field has when none is given, as text.
-fn default(field: &Field, kind: &str, optional: bool) -> Result<Option<String>, Error> {
+fn default(field: &Field, kind: Kind, optional: bool) -> Result<Option<String>, Error> {
     let mut default = None;
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("param")) {
         attribute.parse_nested_meta(|meta| {
@@ -134,22 +174,23 @@ fn default(field: &Field, kind: &str, optional: bool) -> Result<Option<String>, 
                     meta.error("a parameter with a default is always there: write its type without `Option`")
                 );
             }
-            let negative = {
-                let value = meta.value()?;
-                value.peek(syn::Token![-]) && value.parse::<syn::Token![-]>().is_ok()
+            let wrong = |span, found: String| {
+                let expected = expected(kind);
+                Error::new(span, format!("{expected} was expected as the default of this parameter{found}"))
             };
-            let literal: Lit = meta.input.parse()?;
+            let value = meta.value().map_err(|error| wrong(error.span(), String::new()))?;
+            let negative = value.peek(syn::Token![-]) && value.parse::<syn::Token![-]>().is_ok();
+            let literal: Lit = value.parse().map_err(|error: Error| wrong(error.span(), String::new()))?;
             let text = literal_text(&literal).map(|text| if negative { format!("-{text}") } else { text });
-            match text.filter(|text| fits(kind, text)) {
-                Some(text) => default = Some(text),
-                None => {
-                    return Err(Error::new(
-                        literal.span(),
-                        format!("{} was expected as the default of this parameter", expected(kind)),
-                    ));
+            match text {
+                Some(text) if !fits(kind, &text) => Err(wrong(literal.span(), format!(", found `{text}`"))),
+                Some(_) if default.is_some() => Err(meta.error("a parameter has one default")),
+                Some(text) => {
+                    default = Some(text);
+                    Ok(())
                 }
+                None => Err(wrong(literal.span(), String::new())),
             }
-            Ok(())
         })?;
     }
     Ok(default)
@@ -165,10 +206,10 @@ fn literal_text(literal: &Lit) -> Option<String> {
     })
 }
 
-fn fits(kind: &str, text: &str) -> bool {
-    match kind {
+fn fits(kind: Kind, text: &str) -> bool {
+    match kind.name {
         "number" => text.parse::<f64>().is_ok(),
-        "integer" => text.parse::<i64>().is_ok(),
+        "integer" => text.parse().is_ok_and(|n: i128| (kind.range.0..=kind.range.1).contains(&n)),
         "flag" => text.parse::<bool>().is_ok(),
         "span" => is_span(text),
         _ => true,
@@ -183,13 +224,14 @@ fn is_span(text: &str) -> bool {
         && ["", "us", "ms", "s", "m", "min", "h", "d"].contains(&unit)
 }
 
-fn expected(kind: &str) -> &'static str {
-    match kind {
+fn expected(kind: Kind) -> String {
+    let words = match kind.name {
         "number" => "a number like 0.5",
-        "integer" => "a whole number",
+        "integer" => return format!("a whole number from {} to {}", kind.range.0, kind.range.1),
         "flag" => "true or false",
         "span" => "a length of time like \"5s\", \"250ms\" or \"10m\"",
         "output" => "the name of an output like \"pager\"",
         _ => "text in quotes",
-    }
+    };
+    words.to_owned()
 }

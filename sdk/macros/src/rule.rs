@@ -1,6 +1,7 @@
 //! `#[rule]`: reads what it is told and the head of the block, leaves the block alone, appends a footer.
 
 use crate::json;
+use crate::words::hint;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use std::path::Path;
@@ -10,6 +11,14 @@ use syn::{Error, Ident, Item, ItemImpl, LitInt, LitStr, Token, Type, parenthesiz
 
 const FIELDS: [&str; 9] =
     ["host", "service", "state", "description", "ttl", "tags", "attributes", "time", "metric"];
+
+const ARGUMENTS: [&str; 4] = ["query", "per", "reads", "state_schema"];
+
+const WIDTHS: [&str; 5] = ["Stream", "Host", "Service", "Attribute", "Whole"];
+
+const ATTRIBUTE: &str = "the name of an attribute in quotes was expected, like `Attribute(\"rack\")`";
+
+const READS: &str = "fields in parentheses were expected, like `reads(metric, time)`";
 
 const KEYS: &str = "`per` is one of Stream, Host, Service, Attribute(\"name\") and Whole: it says what gets its own copy of the struct";
 
@@ -113,30 +122,37 @@ impl Parse for Args {
             let name = key.to_string();
             let twice = match name.as_str() {
                 "query" => {
-                    input.parse::<Token![=]>()?;
+                    equals(input, "query = \"metric > 5\"")?;
                     query.replace(text(input)?).is_some()
                 }
                 "per" => {
-                    input.parse::<Token![=]>()?;
+                    equals(input, "per = Stream")?;
                     per.replace(width(input)?).is_some()
                 }
                 "reads" => reads.replace(fields(input)?).is_some(),
                 "state_schema" => {
-                    input.parse::<Token![=]>()?;
-                    state_schema.replace(input.parse::<LitInt>()?.base10_parse()?).is_some()
+                    equals(input, "state_schema = 2")?;
+                    state_schema.replace(schema(input)?).is_some()
                 }
                 _ => {
                     return Err(Error::new(
                         key.span(),
-                        format!("#[rule] knows query, per, reads and state_schema, but not `{name}`"),
+                        format!(
+                            "#[rule] knows query, per, reads and state_schema, but not `{name}`{}",
+                            hint(&name, &ARGUMENTS)
+                        ),
                     ));
                 }
             };
             if twice {
-                return Err(Error::new(key.span(), format!("`{name}` stands here twice")));
+                return Err(Error::new(
+                    key.span(),
+                    format!("`{name}` stands here twice: leave one of them out"),
+                ));
             }
             if !input.is_empty() {
-                input.parse::<Token![,]>()?;
+                let comma = format!("a comma was expected behind `{name}`, before what follows");
+                input.parse::<Token![,]>().map_err(|error| Error::new(error.span(), comma))?;
             }
         }
         let missing = |what| Error::new(Span::call_site(), what);
@@ -149,6 +165,19 @@ impl Parse for Args {
             state_schema: state_schema.unwrap_or(1),
         })
     }
+}
+
+/// The sign behind the name of an argument.
+fn equals(input: ParseStream<'_>, like: &str) -> syn::Result<()> {
+    let sign = input.parse::<Token![=]>();
+    sign.map(drop).map_err(|error| Error::new(error.span(), format!("`=` was expected here, as in `{like}`")))
+}
+
+/// The number of a schema; 0 is none, since counting begins with 1.
+fn schema(input: ParseStream<'_>) -> syn::Result<u32> {
+    const NUMBER: &str = "`state_schema` is a whole number from 1 on: count it up when what is saved changes";
+    let number: LitInt = input.parse().map_err(|error| Error::new(error.span(), NUMBER))?;
+    number.base10_parse().ok().filter(|n| *n > 0).ok_or_else(|| Error::new(number.span(), NUMBER))
 }
 
 fn text(input: ParseStream<'_>) -> syn::Result<String> {
@@ -167,22 +196,36 @@ fn width(input: ParseStream<'_>) -> syn::Result<String> {
         "Service" => "service".to_owned(),
         "Whole" => "whole".to_owned(),
         "Attribute" => {
-            let inside;
-            parenthesized!(inside in input);
-            let name: LitStr = inside.parse()?;
+            let name = attribute(input).map_err(|error| Error::new(error.span(), ATTRIBUTE))?;
             if name.value().is_empty() {
-                return Err(Error::new(name.span(), "the attribute's name is empty"));
+                return Err(Error::new(name.span(), format!("the attribute's name is empty: {ATTRIBUTE}")));
             }
             format!("attribute:{}", name.value())
         }
-        _ => return Err(Error::new(width.span(), KEYS)),
+        written => {
+            return Err(Error::new(width.span(), format!("{KEYS}{}", hint(written, &WIDTHS))));
+        }
     })
 }
 
-fn fields(input: ParseStream<'_>) -> syn::Result<Vec<String>> {
+/// The name of the attribute that a rule is keyed by.
+fn attribute(input: ParseStream<'_>) -> syn::Result<LitStr> {
     let inside;
     parenthesized!(inside in input);
-    let fields = inside.parse_terminated(Ident::parse_any, Token![,])?;
+    let name = inside.parse()?;
+    if inside.is_empty() { Ok(name) } else { Err(inside.error("a name and nothing else")) }
+}
+
+/// The names in parentheses.
+fn names(input: ParseStream<'_>) -> syn::Result<Vec<Ident>> {
+    let inside;
+    parenthesized!(inside in input);
+    Ok(inside.parse_terminated(Ident::parse_any, Token![,])?.into_iter().collect())
+}
+
+/// The fields that a rule reads.
+fn fields(input: ParseStream<'_>) -> syn::Result<Vec<String>> {
+    let fields = names(input).map_err(|error| Error::new(error.span(), READS))?;
     fields
         .into_iter()
         .map(|field| {
@@ -192,7 +235,11 @@ fn fields(input: ParseStream<'_>) -> syn::Result<Vec<String>> {
             }
             Err(Error::new(
                 field.span(),
-                format!("events have the fields {}, but no `{name}`", FIELDS.join(", ")),
+                format!(
+                    "events have the fields {}, but no `{name}`{}",
+                    FIELDS.join(", "),
+                    hint(&name, &FIELDS)
+                ),
             ))
         })
         .collect()

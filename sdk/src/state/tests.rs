@@ -313,7 +313,7 @@ fn what_does_not_fit_is_named_with_its_field_and_what_was_expected_and_found() {
     assert_eq!(misfit::<As<f64, u8>>(&saved), "it fits");
     assert_eq!(
         misfit::<As<u64, u8>>(&saved),
-        "field `inner[0][1].limit`: invalid type: floating point `2.5`, expected u64"
+        "field `inner[0][1].limit`: invalid type: floating point near `2`, expected u64"
     );
     assert_eq!(
         misfit::<As<f64, String>>(&saved),
@@ -326,7 +326,7 @@ fn what_does_not_fit_is_named_with_its_field_and_what_was_expected_and_found() {
     assert_eq!(misfit::<As<f64, Even>>(&saved), "field `last`: 7 is odd");
     assert_eq!(
         misfit::<As<More, u8>>(&saved),
-        "field `inner[0][1].limit`: invalid type: floating point `2.5`, expected struct More"
+        "field `inner[0][1].limit`: invalid type: floating point near `2`, expected struct More"
     );
     let nested = Outer {
         name: "x".to_owned(),
@@ -347,7 +347,7 @@ fn what_does_not_fit_is_named_with_its_field_and_what_was_expected_and_found() {
     assert_eq!(misfit::<Kind>(&"One"), "invalid type: unit variant, expected a variant with a value");
     assert_eq!(
         misfit::<Kind>(&BTreeMap::from([("One", "x")])),
-        "field `One`: invalid type: string \"x\", expected f64"
+        "field `One`: invalid type: string `x`, expected f64"
     );
     assert_eq!(read::<u8>(&[1, 2]).unwrap_err(), "1 bytes were left over after it");
     assert_eq!(read::<String>(&[0xa2, b'x']).unwrap_err(), "what was saved is cut short");

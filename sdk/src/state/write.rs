@@ -2,8 +2,8 @@
 
 use super::{DEPTH_MAX, Error};
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 /// Appends values.
@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
     fn open(&mut self, short: u8, long: u8, len: Option<usize>) -> Result<Within<'_, 'a>, Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Error::custom(format_args!("it is nested more than {DEPTH_MAX} levels deep")));
+            return Err(Error::new(format_args!("it is nested more than {DEPTH_MAX} levels deep")));
         }
         let later = len.is_none().then_some(self.to.len() + 1);
         match len {

@@ -42,6 +42,7 @@
 //!
 //! - [`Scene`] describes the table and plays it. What was [`Played`] can go on after a
 //!   [`restart`](Played::restart), or with another version of the rule ([`swap`](Played::swap)).
+//!   [`Scene::replay`] plays recorded events instead of a table.
 //! - [`recording`] keeps what went in and came out as bytes, so that the compiled module can be held against it: with
 //!   `TIDEGATE_SCENES` set to a folder, every scene that is played leaves a file there.
 //!
@@ -49,6 +50,7 @@
 
 mod book;
 mod linked;
+mod recorded;
 pub mod recording;
 mod scene;
 mod stage;

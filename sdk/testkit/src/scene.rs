@@ -1,9 +1,10 @@
 //! A scene: a rule with its settings, a table of events, and what the rule did about them.
 
 use crate::linked::{Linked, Tape};
+use crate::recorded;
 use crate::recording::{FOLDER_VARIABLE, Recording};
 use crate::stage::Stage;
-use crate::table;
+use crate::table::{self, Moment};
 use expect_test::Expect;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -78,7 +79,21 @@ impl<R: Rule + RuleManifest> Scene<R> {
 
     /// Plays a table of events. Panics when the table is not one, when the query does not parse, and when the rule does.
     pub fn play(self, table: &str) -> Played {
-        let moments = table::read(table);
+        self.begin(table::read(table), Timestamp::EPOCH)
+    }
+
+    /// Plays recorded events: JSON, one event in a line, as `tidegate record` and `tidegate log export` write them. Each is
+    /// played at its own time, and one that is older than the one before together with that. The transcript counts time
+    /// from the first event.
+    ///
+    /// A recording is kept beside the tests, and read with `.replay(include_str!("../fixtures/queue.ndjson"))`.
+    pub fn replay(self, recorded: &str) -> Played {
+        let moments = recorded::read(recorded);
+        let zero = moments.first().map_or(Timestamp::EPOCH, |moment| moment.at);
+        self.begin(moments, zero)
+    }
+
+    fn begin(self, moments: Vec<Moment>, zero: Timestamp) -> Played {
         let tape = Arc::new(Mutex::new(Recording {
             package: self.manifest.name.clone(),
             test: std::thread::current().name().unwrap_or("scene").to_owned(),
@@ -90,7 +105,7 @@ impl<R: Rule + RuleManifest> Scene<R> {
         let begins = moments.first().map_or(Timestamp::EPOCH, |moment| moment.at);
         let number = SCENES.get() + 1;
         SCENES.set(number);
-        let stage = Stage::new(guests, rule, begins);
+        let stage = Stage::new(guests, rule, begins, zero);
         Played { stage, tape, number, transcript: String::new() }.go_on(moments)
     }
 
@@ -172,7 +187,7 @@ impl Played {
         self.told()
     }
 
-    fn go_on(mut self, moments: Vec<table::Moment>) -> Self {
+    fn go_on(mut self, moments: Vec<Moment>) -> Self {
         self.stage.play(moments);
         keep(&self.tape.lock().unwrap_or_else(PoisonError::into_inner), self.number);
         self.told()

@@ -29,8 +29,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// An engine with a rule, to which nothing has happened before this moment.
-    pub fn new(guests: Linked, rule: RuleSpec, begins: Timestamp) -> Self {
+    /// An engine with a rule, to which nothing has happened before this moment. The transcript counts time from `zero`.
+    pub fn new(guests: Linked, rule: RuleSpec, begins: Timestamp, zero: Timestamp) -> Self {
         let guests = Arc::new(guests);
         let mut stage = Self {
             engine: engine(&guests),
@@ -39,7 +39,7 @@ impl Stage {
             deployed: 0,
             position: 0,
             now: begins,
-            transcript: Transcript::default(),
+            transcript: Transcript::since(zero),
         };
         stage.deploy(rule);
         stage

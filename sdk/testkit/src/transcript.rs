@@ -1,6 +1,6 @@
 //! What a rule did, as text that is worth reading in a diff: one effect in a line, in columns.
 
-use tidegate_event::Event;
+use tidegate_event::{Event, Timestamp};
 
 /// The names of the levels of a line.
 const LEVELS: [&str; 5] = ["log:error", "log:warning", "log", "log:debug", "log:trace"];
@@ -8,6 +8,8 @@ const LEVELS: [&str; 5] = ["log:error", "log:warning", "log", "log:debug", "log:
 /// The effects of a scene, in order.
 #[derive(Debug, Default)]
 pub struct Transcript {
+    /// Times are told from here on.
+    begin: Timestamp,
     lines: Vec<[String; COLUMNS]>,
 }
 
@@ -16,6 +18,15 @@ const COLUMNS: usize = 7;
 const METRIC: usize = 5;
 
 impl Transcript {
+    /// No effects yet; their times will be told from a moment on.
+    pub fn since(begin: Timestamp) -> Self {
+        Self { begin, lines: Vec::new() }
+    }
+
+    fn time(&self, event: &Event<'_>) -> String {
+        Timestamp(event.time().0.saturating_sub(self.begin.0)).to_string()
+    }
+
     /// An event that was emitted or sent to an output.
     pub fn sent(&mut self, target: &str, event: &Event<'_>) {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -24,8 +35,9 @@ impl Transcript {
         rest.extend(event.ttl().map(|ttl| format!("ttl={ttl}")));
         rest.extend(event.tags().map(|tag| format!("#{tag}")));
         rest.extend(event.attributes().map(|(name, value)| format!("{name}={value}")));
+        let time = self.time(event);
         self.lines.push([
-            event.time().to_string(),
+            time,
             target.to_owned(),
             text(event.host()),
             text(event.service()),
@@ -38,7 +50,7 @@ impl Transcript {
     /// A line of the rule's log.
     pub fn logged(&mut self, level: u8, event: &Event<'_>) {
         let mut line: [String; COLUMNS] = Default::default();
-        line[0] = event.time().to_string();
+        line[0] = self.time(event);
         line[1] = LEVELS[usize::from(level).min(LEVELS.len() - 1)].to_owned();
         line[2] = event.host().unwrap_or_default().to_owned();
         line[3] = event.service().unwrap_or_default().to_owned();

@@ -55,4 +55,14 @@ mod tests {
                 3s  pager  web1 queue  ok         20
             "]]);
     }
+
+    #[test]
+    fn of_what_was_recorded_only_the_queue_that_grew_is_told() {
+        Scene::<{{Name}}>::with("limit = 100, pager = 'pager'")
+            .replay(include_str!("../fixtures/queue.ndjson"))
+            .leaves(expect![["
+                10s  pager  web1 queue  critical  140
+                30s  pager  web1 queue  ok         15
+            "]]);
+    }
 }
