@@ -178,13 +178,16 @@ impl Workspace {
         Ok(stale)
     }
 
-    /// Puts every rule into the program.
+    /// Puts the rules into the program anew whose modules it carries.
     pub fn put_inside(&self) -> Result<()> {
         self.build_rules()?;
         for rule in self.rules.iter().chain(&self.standard).chain(&self.bench_rules) {
             let to = root().join(INSIDE);
             std::fs::create_dir_all(&to)?;
             let to = to.join(self.module(&rule.package).file_name().unwrap_or_default());
+            if !to.exists() {
+                continue;
+            }
             let wasm = self.stripped(&rule.package)?;
             println!("{:>7} bytes  {}", wasm.len(), rule.package);
             std::fs::write(&to, wasm).with_context(|| format!("{} cannot be written", to.display()))?;
