@@ -65,7 +65,7 @@ fn wrong_use_is_2_and_says_what_is_right() {
     has(&scratch.run(["query", "--limit", "0"]).fails(2), "1..=10000");
     has(&scratch.run(["deploy", "x.wasm", "--set", "limit"]).fails(2), "NAME=VALUE was expected");
     has(&scratch.run(["new", "Slow Api"]).fails(2), "a rule's name is 1 to 64 of a-z");
-    has(&scratch.run(["new", "x", "--from", "nothing"]).fails(2), "there are ");
+    has(&scratch.run(["new", "x", "--from", "nothing"]).fails(2), "\n  top-talkers ");
     has(
         &scratch.run(["new", "x", "--sdk", "/"]).fails(2),
         "the folder `sdk` of Tidegate's sources was expected",

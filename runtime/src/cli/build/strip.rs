@@ -162,7 +162,7 @@ mod tests {
         let manifest = custom(MANIFEST_SECTION, b"{}");
         let names = named(&[
             (0, "_ZN4core9panicking5panic17h0123456789abcdefE"),
-            (1, "_ZN67_$LT$slow..Slow$u20$as$u20$tidegate_sdk..rule..Rule$GT$8on_event17h0123456789abcdefE"),
+            (1, "_ZN55_$LT$slow..Slow$u20$as$u20$tidegate_sdk..rule..Rule$GT$8on_event17h0123456789abcdefE"),
             (200, "tg_batch"),
             (201, "_RNvNtCs1234_4core9panicking9panic_fmt"),
         ]);
