@@ -3,10 +3,11 @@
 use std::path::Path;
 
 /// Folders whose files are in the binary, besides the dashboard: the SDK and the examples, for `tidegate new`.
-const EMBEDDED: [&str; 6] = [
+const EMBEDDED: [&str; 7] = [
     "engine/src",
     "../sdk/src",
     "../sdk/event/src",
+    "../sdk/query/src",
     "../sdk/macros/src",
     "../sdk/testkit/src",
     "../examples-wasm",

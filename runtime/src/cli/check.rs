@@ -74,7 +74,7 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(Failure::say(
             Exit::Invalid,
-            format!("{} of {} refused", n, count(args.modules.len(), "file")),
+            format!("{} of {} refused", n, count(args.modules.len(), "module")),
         )),
     }
 }

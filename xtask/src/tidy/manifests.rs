@@ -18,6 +18,11 @@ const ALLOWED: &[Allowed] = &[
         reason: "both sides of the wasm line agree on it: it stands on nothing, but for serde where that is asked for",
     },
     Allowed {
+        manifest: "sdk/query/Cargo.toml",
+        crates: &["tidegate-event", "regex", "regex-lite"],
+        reason: "both sides of the wasm line ask queries",
+    },
+    Allowed {
         manifest: "sdk/Cargo.toml",
         crates: &["tidegate-event", "tidegate-sdk-macros", "serde", "libm"],
         reason: "all of it ends up in every rule's module",
@@ -31,7 +36,7 @@ const ALLOWED: &[Allowed] = &[
         manifest: "runtime/engine/Cargo.toml",
         crates: &[
             "tidegate-event",
-            "regex",
+            "tidegate-query",
             "hashbrown",
             "smallvec",
             "thiserror",
@@ -48,9 +53,10 @@ const ALLOWED: &[Allowed] = &[
 /// Crates of ours that may know a crate of ours, outside their tests.
 const OURS: &[(&str, &[&str])] = &[
     ("tidegate-event", &[]),
+    ("tidegate-query", &["tidegate-event"]),
     ("tidegate-sdk-macros", &[]),
     ("tidegate-sdk", &["tidegate-event", "tidegate-sdk-macros"]),
-    ("tidegate-engine", &["tidegate-event"]),
+    ("tidegate-engine", &["tidegate-event", "tidegate-query"]),
     ("tidegate-wasm", &["tidegate-event", "tidegate-engine"]),
     ("tidegate-testkit", &["tidegate-event", "tidegate-sdk", "tidegate-engine"]),
     // The program carries the example rules, for the benches that compare, and plays scenes, for `tidegate test`.

@@ -21,11 +21,11 @@ fn the_repository_is_tidy() {
 
 #[test]
 fn an_import_that_climbs_is_found_with_its_line() {
-    let files = [("runtime/engine/src/query/text.rs", "//! Text.\nuse crate::shard::Shard;\n")];
+    let files = [("runtime/engine/src/codec/text.rs", "//! Text.\nuse crate::shard::Shard;\n")];
     assert_eq!(
         wrong(&files),
         [
-            "runtime/engine/src/query/text.rs:2: layer `query` (floor 0) imports `shard` (floor 3), which is above it: imports go down"
+            "runtime/engine/src/codec/text.rs:2: layer `codec` (floor 0) imports `shard` (floor 3), which is above it: imports go down"
         ]
     );
 }

@@ -21,6 +21,10 @@ struct Sdk;
 struct Event;
 
 #[derive(RustEmbed)]
+#[folder = "../sdk/query/src"]
+struct Query;
+
+#[derive(RustEmbed)]
 #[folder = "../sdk/macros/src"]
 struct Macros;
 
@@ -39,9 +43,10 @@ pub const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 pub const LOCK: &str = include_str!("../../../../Cargo.lock");
 
 /// The packages of the SDK: their folders and manifests.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("sdk", include_str!("../../../../sdk/Cargo.toml")),
     ("sdk/event", include_str!("../../../../sdk/event/Cargo.toml")),
+    ("sdk/query", include_str!("../../../../sdk/query/Cargo.toml")),
     ("sdk/macros", include_str!("../../../../sdk/macros/Cargo.toml")),
     ("sdk/testkit", include_str!("../../../../sdk/testkit/Cargo.toml")),
     ("runtime/engine", include_str!("../../../engine/Cargo.toml")),
@@ -95,6 +100,7 @@ fn files() -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let mut files = BTreeMap::new();
     add::<Sdk>("sdk", &mut files);
     add::<Event>("sdk/event", &mut files);
+    add::<Query>("sdk/query", &mut files);
     add::<Macros>("sdk/macros", &mut files);
     add::<Testkit>("sdk/testkit", &mut files);
     add::<Engine>("runtime/engine", &mut files);
