@@ -33,12 +33,12 @@ fn an_import_that_climbs_is_found_with_its_line() {
 #[test]
 fn an_import_from_beside_is_found_also_through_super_and_groups() {
     for line in
-        ["use super::query::Plan;", "use crate::{index::X, query::Plan};", "fn x() { crate::query::x() }"]
+        ["use super::save::Plan;", "use crate::{index::X, save::Plan};", "fn x() { crate::save::x() }"]
     {
         let text = format!("//! Codec.\n{line}\n");
         let found = wrong(&[("runtime/engine/src/codec.rs", &text)]);
         assert!(
-            found.iter().any(|what| what.contains("imports `query`") && what.contains("beside it")),
+            found.iter().any(|what| what.contains("imports `save`") && what.contains("beside it")),
             "{line}: {found:?}"
         );
     }
@@ -109,7 +109,7 @@ fn a_word_about_the_machine_is_found_in_any_file() {
 
 #[test]
 fn the_engine_cannot_reach_the_outside() {
-    let manifest = "[package]\nname = \"tidegate-engine\"\n[dependencies]\ntokio.workspace = true\nregex.workspace = true\n\
+    let manifest = "[package]\nname = \"tidegate-engine\"\n[dependencies]\ntokio.workspace = true\nhashbrown.workspace = true\n\
                     [dev-dependencies]\nproptest.workspace = true\n";
     let found = wrong(&[("runtime/engine/Cargo.toml", manifest)]);
     assert!(
