@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_engine::guest::{Fault, Guest, Guests, Spent};
-use tidegate_engine::rule::RuleSpec;
+use tidegate_engine::rule::{RuleSpec, Width};
 use tidegate_event::{Batch, Reply};
 use tidegate_wasm::{Host, HostOptions};
 
@@ -32,6 +32,97 @@ const ALL: &[BuiltIn] = &[
         wasm: include_bytes!("../../rules/bench_map.wasm"),
         example: &[],
         native: native::<bench_map::Map>,
+    },
+    BuiltIn {
+        name: "rate",
+        about: "one part of the SDK",
+        wasm: include_bytes!("../../rules/bench_parts.wasm"),
+        example: &[("part", "rate")],
+        native: native::<bench_parts::Parts>,
+    },
+    BuiltIn {
+        name: "p99",
+        about: "one part of the SDK",
+        wasm: include_bytes!("../../rules/bench_parts.wasm"),
+        example: &[("part", "p99")],
+        native: native::<bench_parts::Parts>,
+    },
+    BuiltIn {
+        name: "changed",
+        about: "one part of the SDK",
+        wasm: include_bytes!("../../rules/bench_parts.wasm"),
+        example: &[("part", "changed")],
+        native: native::<bench_parts::Parts>,
+    },
+    BuiltIn {
+        name: "throttle",
+        about: "one part of the SDK",
+        wasm: include_bytes!("../../rules/bench_parts.wasm"),
+        example: &[("part", "throttle")],
+        native: native::<bench_parts::Parts>,
+    },
+    BuiltIn {
+        name: "top",
+        about: "one part of the SDK",
+        wasm: include_bytes!("../../rules/bench_parts.wasm"),
+        example: &[("part", "top")],
+        native: native::<bench_parts::Parts>,
+    },
+    BuiltIn {
+        name: "standard:filter",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\nwhere = 'service =~ \"http.%\" and metric > 225'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:ewma",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:rate",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\nrate = '10s'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:p99",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\npercentiles = [0.99]\nevery = '10s'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:changed",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\nsplit = [{ where = 'metric > 225', then = [{ with = { state = 'high' } }, { next = true }] }]\nelse = [{ with = { state = 'low' } }, { next = true }]\n[[stage]]\nchanged = 'state'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:throttle",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\nthrottle = 1\nevery = '10s'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:top",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\ntop = 10\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
+    },
+    BuiltIn {
+        name: "standard:by",
+        about: "the same as a pipeline",
+        wasm: include_bytes!("../../rules/standard.wasm"),
+        example: &[("pipeline", "[[stage]]\nby = ['host', 'service']\n[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n")],
+        native: native::<standard::Standard>,
     },
 ];
 
@@ -59,7 +150,12 @@ pub fn resting(name: &str) -> anyhow::Result<RuleSpec> {
     let manifest = &inspected.manifest;
     let set = rule.example.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resolved = manifest.resolve(&set, &BTreeMap::new()).map_err(|error| anyhow!(error))?;
-    Ok(RuleSpec { name: name.to_owned(), ..manifest.rule(&inspected.digest, resolved) })
+    let mut spec = RuleSpec { name: name.to_owned(), ..manifest.rule(&inspected.digest, resolved) };
+    // Pipelines are held against rules that remember for each stream; `by` does that itself.
+    if name.starts_with("standard:") && !name.ends_with(":by") {
+        spec.per = Width::Stream;
+    }
+    Ok(spec)
 }
 
 /// A rule with its example settings, and a host that has its module compiled.
