@@ -679,14 +679,17 @@ fn top(
             Standing::Behind => (false, None),
         },
     };
-    if let Some((_, displaced)) = displaced.filter(|_| demote) {
-        pass.0.push((0, Item::Own(stub(&displaced))));
-        pass.0.push((1, Item::Own(displaced)));
+    let displaced = displaced.filter(|_| demote).map(|(_, displaced)| displaced);
+    let gone = stub(&value);
+    let (above, below) = if leads { (value, gone) } else { (gone, value) };
+    if let Some(displaced) = &displaced {
+        pass.to(0, Item::Own(stub(displaced)));
     }
-    let (whole, gone) = if leads { (0, 1) } else { (1, 0) };
-    pass.0.push((gone, Item::Own(stub(&value))));
-    pass.0.push((whole, Item::Own(value)));
-    pass.0.sort_by_key(|(port, _)| *port);
+    pass.to(0, Item::Own(above));
+    if let Some(displaced) = displaced {
+        pass.to(1, Item::Own(displaced));
+    }
+    pass.to(1, Item::Own(below));
     Ok(())
 }
 

@@ -42,7 +42,8 @@ impl Params for Pipeline {
 /// What we remember about one key.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Standard {
-    machine: Machine,
+    /// Apart, so that the table of all keys stays small.
+    machine: Box<Machine>,
 }
 
 #[rule(query = "true", per = Whole)]
@@ -50,7 +51,7 @@ impl Rule for Standard {
     type Params = Pipeline;
 
     fn first_seen(_: &Event<'_>, _: &Pipeline) -> Self {
-        Self { machine: Machine::default() }
+        Self { machine: Box::default() }
     }
 
     fn on_event(&mut self, event: &Event<'_>, pipeline: &Pipeline, out: &mut Out<'_>) {

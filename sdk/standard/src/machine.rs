@@ -70,6 +70,8 @@ impl Machine {
     pub fn event(&mut self, call: &mut Call<'_, '_, '_>) {
         if self.copies.is_empty() {
             let now = call.clock.now;
+            // Vectors grow by four; with very many keys that is most of the memory.
+            self.copies = Vec::with_capacity(1);
             self.copies.push(Some(Copy { started: now, last: now, ..Copy::default() }));
         }
         self.prepare(call.plan);
@@ -127,6 +129,7 @@ impl Machine {
         let opens: BTreeMap<u64, ForkId> =
             plan.nodes.iter().filter_map(|node| Some((node.id, node.kind.opens()?))).collect();
         let mut old = std::mem::take(&mut self.copies);
+        self.copies = Vec::with_capacity(old.len());
         self.copies.resize_with(old.len(), || None);
         // A copy comes after the one around it.
         let mut waiting = vec![(0, 0)];
@@ -135,6 +138,7 @@ impl Machine {
             copy.fork = fork;
             let mut kept: Vec<Option<(u64, Memory)>> =
                 std::mem::take(&mut copy.memories).into_iter().map(Some).collect();
+            copy.memories = Vec::with_capacity(plan.forks[fork].nodes.len());
             for &node in &plan.forks[fork].nodes {
                 let node = &plan.nodes[node];
                 let Kind::Keep(recipe) = &node.kind else { continue };
@@ -221,7 +225,7 @@ impl Machine {
                     let mut pass = Pass::default();
                     let told = map.step(item, &call.clock, &mut pass);
                     self.told(told, node, call);
-                    match one(pass) {
+                    match pass.only() {
                         Ok(passed) => item = passed,
                         Err(pass) => return self.pass_on(node, copy, pass, call),
                     }
@@ -234,7 +238,7 @@ impl Machine {
                     let told = found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
                     self.told(told, node, call);
                     self.schedule(copy, stage.memory, call.plan);
-                    match one(pass) {
+                    match pass.only() {
                         Ok(passed) => item = passed,
                         Err(pass) => return self.pass_on(node, copy, pass, call),
                     }
@@ -281,7 +285,7 @@ impl Machine {
     }
 
     fn pass_on(&mut self, node: NodeId, copy: usize, pass: Pass, call: &mut Call<'_, '_, '_>) {
-        for (port, item) in pass.0 {
+        for (port, item) in pass.all() {
             if let Some(next) = call.plan.nodes[node].ports.get(port).copied().flatten() {
                 self.run(next, copy, item, call);
             }
@@ -364,13 +368,11 @@ impl Machine {
             self.copies.len() - 1
         });
         let nodes = &plan.forks[fork].nodes;
-        let memories: Vec<(u64, Memory)> = nodes
-            .iter()
-            .filter_map(|node| match &plan.nodes[*node].kind {
-                Kind::Keep(recipe) => Some((plan.nodes[*node].id, Memory::fresh(recipe, now))),
-                _ => None,
-            })
-            .collect();
+        let mut memories = Vec::with_capacity(nodes.len());
+        memories.extend(nodes.iter().filter_map(|node| match &plan.nodes[*node].kind {
+            Kind::Keep(recipe) => Some((plan.nodes[*node].id, Memory::fresh(recipe, now))),
+            _ => None,
+        }));
         let due = vec![Timestamp::NEVER; memories.len() + 1];
         let slots = due.len();
         if let Some(copy) = self.copies[within].as_mut() {
@@ -396,17 +398,6 @@ impl Kind {
 fn part(key: &mut String, value: Option<&str>) {
     key.push(if value.is_some() { '\u{1e}' } else { '\u{1f}' });
     key.push_str(value.unwrap_or_default());
-}
-
-/// The one item that goes to the next stage, if it is that.
-fn one(mut pass: Pass) -> Result<Item, Pass> {
-    match (pass.0.len(), pass.0.first()) {
-        (1, Some((0, _))) => match pass.0.pop() {
-            Some((_, item)) => Ok(item),
-            None => Err(pass),
-        },
-        _ => Err(pass),
-    }
 }
 
 /// Sends an item: an event as it is; anything else, or if JSON is wanted, an event with the JSON in its attribute `value`; a

@@ -29,14 +29,27 @@ pub struct Clock<'a, 'e> {
     pub event: Option<&'a Event<'e>>,
 }
 
-/// What a stage passes on, by the port.
+/// What a stage passes on. Most pass on one item to the next stage: that costs no allocation.
 #[derive(Debug, Default)]
-pub struct Pass(pub Vec<(usize, Item)>);
+pub struct Pass {
+    one: Option<Item>,
+    /// What else there is, by the port.
+    more: Vec<(usize, Item)>,
+}
 
 impl Pass {
+    /// To a port.
+    pub fn to(&mut self, port: usize, item: Item) {
+        if port == 0 && self.one.is_none() && self.more.is_empty() {
+            self.one = Some(item);
+        } else {
+            self.more.push((port, item));
+        }
+    }
+
     /// To the next stage.
     pub fn on(&mut self, item: Item) {
-        self.0.push((0, item));
+        self.to(0, item);
     }
 
     pub fn value(&mut self, value: Value) {
@@ -45,6 +58,19 @@ impl Pass {
 
     pub fn list(&mut self, list: impl IntoIterator<Item = Value>) {
         self.value(Value::List(list.into_iter().collect()));
+    }
+
+    /// The one item that goes to the next stage, if it is that.
+    pub fn only(self) -> Result<Item, Self> {
+        match self {
+            Self { one: Some(item), more } if more.is_empty() => Ok(item),
+            other => Err(other),
+        }
+    }
+
+    /// All of them, by the port, in order.
+    pub fn all(self) -> impl Iterator<Item = (usize, Item)> {
+        self.one.map(|item| (0, item)).into_iter().chain(self.more)
     }
 }
 
