@@ -66,6 +66,31 @@ pub enum Recipe {
     Mean,
 }
 
+impl Recipe {
+    /// For how long it may hold something back, or has to remember it.
+    pub fn span(&self) -> Span {
+        match *self {
+            Self::MovingTime { span, .. } => span,
+            Self::FixedTime { every, .. }
+            | Self::Batch { every, .. }
+            | Self::Coalesce { every, .. }
+            | Self::FoldInterval { every, .. }
+            | Self::Rate { every, .. }
+            | Self::Percentiles { every, .. }
+            | Self::SlopeEvery { every, .. }
+            | Self::Apdex { every, .. }
+            | Self::FillIn { every, .. }
+            | Self::FillInLast { every, .. }
+            | Self::Interpolate { every }
+            | Self::Throttle { every, .. }
+            | Self::Rollup { every, .. } => every,
+            Self::Ewma { half_life, .. } => Span::from_secs_f64(half_life),
+            Self::Stable { hold, .. } => hold,
+            _ => Span::ZERO,
+        }
+    }
+}
+
 /// How two become one.
 #[derive(Clone, Copy, Debug)]
 pub enum Reduce {

@@ -178,12 +178,7 @@ impl Builder {
             let table = Table::new(at.clone(), stage)?;
             let mut names = table.keys().filter(|name| STAGES_BY_NAME.contains(name));
             let Some(name) = names.next() else {
-                let found: Vec<&str> = table.keys().collect();
-                return Err(format!(
-                    "{at}: a stage was expected, one of {}; found {}",
-                    STAGES_BY_NAME.join(", "),
-                    if found.is_empty() { "an empty table".to_owned() } else { found.join(", ") }
-                ));
+                return Err(no_stage(&at, &table.keys().collect::<Vec<_>>()));
             };
             if let Some(other) = names.next() {
                 return Err(format!("{at}: one stage was expected, found two, `{name}` and `{other}`: give each a table"));
@@ -214,6 +209,17 @@ impl Builder {
         }
         self.afters.pop();
         Ok(next)
+    }
+
+    /// For how long a fork is kept that hears nothing: long enough for what its stages hold back.
+    fn idle(&self, fork: ForkId) -> Span {
+        let longest = |node: &NodeId| match &self.plan.nodes[*node].kind {
+            Kind::Keep(recipe) => Span(recipe.span().0.saturating_mul(2)),
+            _ => Span::ZERO,
+        };
+        let within = self.plan.forks.iter().filter(|inner| inner.within == fork).filter_map(|inner| inner.idle);
+        let stages = self.plan.forks[fork].nodes.iter().map(longest);
+        stages.chain(within).fold(Span::minutes(60), Span::max)
     }
 
     fn node(&mut self, kind: Kind, ports: Vec<Option<NodeId>>, fork: ForkId, at: &str) -> Result<NodeId, String> {
@@ -298,7 +304,7 @@ impl Builder {
                 let idle = match table.get("idle") {
                     Some(Tree::Text(never)) if never == "never" => None,
                     Some(tree) => Some(span(tree, &table.place("idle"))?),
-                    None => (!self.riemann).then_some(Span::minutes(60)),
+                    None => (!self.riemann).then(|| self.idle(inside)),
                 };
                 let limit = table.count("forks")?.unwrap_or(10_000).clamp(1, 1_000_000);
                 self.plan.forks[inside].idle = idle;
@@ -600,6 +606,34 @@ fn written(stage: &Tree) -> u64 {
     map.iter()
         .filter(|(name, _)| !["each", "split", "clauses", "then", "else", "bottom"].contains(&name.as_str()))
         .fold(0, |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes())))
+}
+
+/// A table that has no stage's name: with the one that was meant, if one is near, or with all of them.
+fn no_stage(at: &str, found: &[&str]) -> String {
+    let keys = if found.is_empty() { "an empty table".to_owned() } else { found.join(", ") };
+    let near = |key: &&str, name: &&'static str| {
+        let edits = edits(key, name);
+        (edits * 3 <= key.len()).then_some((edits, *name))
+    };
+    let meant = found.iter().flat_map(|key| STAGES_BY_NAME.iter().filter_map(move |name| near(key, name))).min();
+    match meant {
+        Some((_, name)) => format!("{at}: a stage was expected, found {keys}: did you mean `{name}`?"),
+        _ => format!("{at}: a stage was expected, found {keys}; stages are {}", STAGES_BY_NAME.join(", ")),
+    }
+}
+
+/// How many letters have to be added, taken away or exchanged to make one word of the other.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (n, a) in from.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], n + 1);
+        for (m, b) in to.bytes().enumerate() {
+            let exchanged = corner + usize::from(a != b);
+            corner = row[m + 1];
+            row[m + 1] = exchanged.min(row[m].min(corner) + 1);
+        }
+    }
+    row[to.len()]
 }
 
 fn number_of(tree: &Tree, clause: &Table<'_>) -> Result<f64, String> {

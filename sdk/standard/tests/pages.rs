@@ -1,0 +1,180 @@
+//! The pages for people who write no Rust: every pipeline that they show is read, and played where they say what it does.
+//!
+//! A `toml` listing (`file=NAME` may stand behind, for `cargo xtask book`) is a pipeline. When the next listing is a `text` listing,
+//!
+//! - that begins with `at`, it holds a scene, as `docs/rules/testing.md` describes it: the table of events, a line `leaves`, and
+//!   what the pipeline does, each output under the name that the pipeline has for it. `leaves nothing` stands for none.
+//! - that begins with `error: `, the pipeline is refused with these words, behind the name of the file.
+//!
+//! `UPDATE_EXPECT=1` writes into the page what pipelines do.
+
+use standard::Standard;
+use standard::plan::Plan;
+use standard::words::WORDS;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use tidegate_testkit::Scene;
+
+/// A listing: its kind, and the lines of the page that it has.
+struct Listing {
+    kind: String,
+    first: usize,
+    lines: Vec<String>,
+}
+
+fn page(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(page(name)).unwrap()
+}
+
+fn listings(text: &str) -> Vec<Listing> {
+    let mut found: Vec<Listing> = Vec::new();
+    let mut inside = false;
+    for (number, line) in text.lines().enumerate() {
+        match (line.strip_prefix("```"), inside) {
+            (Some(kind), false) => {
+                inside = true;
+                found.push(Listing { kind: kind.to_owned(), first: number + 1, lines: Vec::new() });
+            }
+            (Some(_), true) => inside = false,
+            (None, true) => found.last_mut().unwrap().lines.push(line.to_owned()),
+            (None, false) => {}
+        }
+    }
+    found
+}
+
+/// What a pipeline does about a table of events.
+fn play(pipeline: &str, table: &str) -> String {
+    let plan = Plan::read(pipeline).unwrap();
+    let scene = Scene::<Standard>::new().set("pipeline", pipeline).to("main", "main");
+    let scene = plan.outputs.iter().fold(scene, |scene, output| scene.to(output, output));
+    let played = scene.play(table);
+    if played.transcript().is_empty() {
+        "leaves nothing\n".to_owned()
+    } else {
+        format!("leaves\n{}", played.transcript())
+    }
+}
+
+/// Plays all of a page; returns how many scenes there are.
+fn check(name: &str) -> usize {
+    let text = read(name);
+    let all = listings(&text);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut scenes = 0;
+    // From the end, so that what is written anew moves nothing that is still to be looked at.
+    for (number, listing) in
+        all.iter().enumerate().rev().filter(|(_, listing)| listing.kind.starts_with("toml"))
+    {
+        let place = format!("docs/{name}:{}", listing.first);
+        let pipeline = listing.lines.join("\n");
+        let next = all.get(number + 1).filter(|next| next.kind == "text");
+        let said = next.map(|next| next.lines.join("\n")).unwrap_or_default();
+        let refused = Plan::read(&pipeline).err();
+        if let Some(shown) = said.strip_prefix("error: ") {
+            let shown = shown.split_once(": ").map_or(shown, |(_, shown)| shown);
+            assert_eq!(refused.as_deref(), Some(shown), "{place}");
+            continue;
+        }
+        assert_eq!(refused, None, "{place}");
+        let Some(next) = next.filter(|_| said.starts_with("at")) else { continue };
+        let leaves = next.lines.iter().position(|line| line.starts_with("leaves"));
+        let leaves =
+            leaves.unwrap_or_else(|| panic!("docs/{name}:{}: the scene has no line `leaves`", next.first));
+        let found = play(&pipeline, &next.lines[..leaves].join("\n"));
+        let shown: String = next.lines[leaves..].iter().fold(String::new(), |all, line| all + line + "\n");
+        scenes += 1;
+        if found == shown {
+            continue;
+        }
+        assert!(
+            std::env::var_os("UPDATE_EXPECT").is_some(),
+            "{place}:\n{pipeline}\n\n{found}\nwas found, the page says\n{shown}"
+        );
+        lines.splice(next.first + leaves..next.first + next.lines.len(), found.lines().map(str::to_owned));
+    }
+    let written = lines.join("\n") + "\n";
+    if written != text {
+        std::fs::write(page(name), written).unwrap();
+    }
+    scenes
+}
+
+#[test]
+fn pipelines_of_the_page_without_rust_do_what_it_says() {
+    assert!(check("rules/without-rust.md") >= 12);
+}
+
+#[test]
+fn pipelines_of_the_page_for_people_from_riemann_do_what_it_says() {
+    assert!(check("coming-from-riemann.md") > 15);
+}
+
+/// The reference of all stages, as the page shows it.
+fn reference() -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut table = String::from(
+        "| stage | written | what it does | remembers, of each key or fork |\n|---|---|---|---|\n",
+    );
+    for word in WORDS {
+        let keeps = if word.keeps.is_empty() { "" } else { word.keeps };
+        writeln!(
+            table,
+            "| `{}` | `{}` | {} | {} |",
+            word.name,
+            cell(word.written),
+            cell(word.does),
+            cell(keeps)
+        )
+        .unwrap();
+    }
+    table.push_str("| `next` | `next = true` | goes on behind the stage that this is a branch of; `next = 2` leaves two branches | |\n");
+    table
+}
+
+#[test]
+fn the_page_lists_every_stage_as_the_rule_describes_it() {
+    let text = read("rules/without-rust.md");
+    let (begins, ends) =
+        ("<!-- every stage: written by sdk/standard/tests/pages.rs -->\n", "<!-- end of every stage -->");
+    let (before, rest) = text.split_once(begins).unwrap();
+    let (found, after) = rest.split_once(ends).unwrap();
+    if std::env::var_os("UPDATE_EXPECT").is_some() && found != reference() {
+        std::fs::write(
+            page("rules/without-rust.md"),
+            format!("{before}{begins}{}{ends}{after}", reference()),
+        )
+        .unwrap();
+        return;
+    }
+    assert_eq!(found, reference(), "UPDATE_EXPECT=1 writes it anew");
+}
+
+#[test]
+fn a_fork_outlives_what_its_stages_hold_back() {
+    let rollup = "[[stage]]\nby = 'host'\n[[stage]]\nrollup = 0\nevery = '3h'\n[[stage]]\nto = 'mail'\n";
+    let plan = Plan::read(rollup).unwrap();
+    assert_eq!(plan.forks[1].idle, Some(tidegate_sdk::Span::minutes(360)));
+    let found = play(rollup, "at host service ttl\n0s web1 disk 5h\n4h -");
+    assert!(found.contains("mail"), "{found}");
+}
+
+#[test]
+fn a_new_pipeline_takes_over_what_stages_written_the_same_remember() {
+    let counter = "[[stage]]\nby = 'host'\n[[stage]]\ncounter = 0\n[[stage]]\nto = 'board'\n";
+    let other = "[[stage]]\nwhere = 'metric > 0'\n[[stage]]\nby = 'host'\n[[stage]]\nthrottle = 9\nevery = '1s'\n\
+                 [[stage]]\ncounter = 0\n[[stage]]\nto = 'board'\n";
+    let scene = |pipeline: &str| Scene::<Standard>::new().set("pipeline", pipeline).to("board", "board");
+    let table = |at: u32| format!("at host metric\n{at}s web1 1\n{at}s web2 10");
+    let played = scene(counter).play(&table(0)).swap_for(scene(other)).play(&table(1));
+    let numbers = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
+    };
+    assert_eq!(numbers(played.transcript()), ["1", "10", "2", "20"]);
+    let played = played.swap_for(scene(&other.replace("counter = 0", "counter = 100"))).play(&table(2));
+    assert_eq!(numbers(played.transcript())[4..], ["101", "110"]);
+}
