@@ -114,6 +114,11 @@ fn pipelines_of_the_page_for_people_from_riemann_do_what_it_says() {
     assert!(check("coming-from-riemann.md") > 15);
 }
 
+#[test]
+fn the_pipeline_of_the_start_does_what_it_says() {
+    assert_eq!(check("start.md"), 1);
+}
+
 /// The reference of all stages, as the page shows it.
 fn reference() -> String {
     let cell = |text: &str| text.replace('|', "\\|");
