@@ -5,7 +5,7 @@
 //! A message names the rule and the way out.
 
 mod layers;
-mod links;
+pub mod links;
 mod manifests;
 mod sources;
 mod summary;
