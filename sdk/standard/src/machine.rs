@@ -143,7 +143,8 @@ impl Machine {
                 copy.memories.push(found.and_then(Option::take).unwrap_or_else(fresh));
             }
             copy.due = vec![Timestamp::NEVER; copy.memories.len() + 1];
-            copy.opened.retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
+            copy.opened
+                .retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
             for (by, inner) in &copy.opened {
                 waiting.extend(inner.values().map(|at| (*at, opens[by])));
             }
@@ -231,7 +232,8 @@ impl Machine {
                     let Some(found) = self.copies[copy].as_mut() else { return };
                     let mut pass = Pass::default();
                     let started = found.started;
-                    let told = found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
+                    let told =
+                        found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
                     self.told(told, node, call);
                     self.schedule(copy, stage.memory, call.plan);
                     match one(pass) {
@@ -337,7 +339,8 @@ impl Machine {
         }
         let now = call.clock.now;
         let found = self.find(id, copy, &key).or_else(|| {
-            let open = self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
+            let open =
+                self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
             if open.is_some_and(|(_, opened)| opened.len() >= by.limit) {
                 self.crowded += 1;
                 CROWD.clone_into(&mut key);
@@ -358,7 +361,15 @@ impl Machine {
         opened.get(key).copied()
     }
 
-    fn open(&mut self, id: u64, fork: ForkId, within: usize, key: String, now: Timestamp, plan: &Plan) -> usize {
+    fn open(
+        &mut self,
+        id: u64,
+        fork: ForkId,
+        within: usize,
+        key: String,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> usize {
         let at = self.free.pop_first().unwrap_or_else(|| {
             self.copies.push(None);
             self.copies.len() - 1
@@ -379,8 +390,17 @@ impl Machine {
                 None => copy.opened.push((id, BTreeMap::from([(key.clone(), at)]))),
             }
         }
-        self.copies[at] =
-            Some(Copy { by: id, within, key, started: now, last: now, memories, opened: Vec::new(), fork, due });
+        self.copies[at] = Some(Copy {
+            by: id,
+            within,
+            key,
+            started: now,
+            last: now,
+            memories,
+            opened: Vec::new(),
+            fork,
+            due,
+        });
         (0..slots).for_each(|slot| self.schedule(at, slot, plan));
         at
     }
@@ -454,7 +474,7 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
     Fact {
         host: same(|fact| &fact.host),
         service: same(|fact| &fact.service),
-        state: facts().last().and_then(|fact| fact.state.clone()),
+        state: facts().next_back().and_then(|fact| fact.state.clone()),
         metric: Some(tidegate_sdk::Metric::Int(list.len() as i64)),
         description: Some(lines.join("\n")),
         time: Some(now),
@@ -465,7 +485,10 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
 
 /// Every field as the fact has it, whatever the event had that the effect begins with.
 fn describe<'s>(to: Sending<'s>, fact: &Fact) -> Sending<'s> {
-    let text = |to: Sending<'s>, field: Field, value: &Option<String>, set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
+    let text = |to: Sending<'s>,
+                field: Field,
+                value: &Option<String>,
+                set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
         Some(value) => set(to, value),
         None => to.without_field(field),
     };
