@@ -67,6 +67,20 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    /// Whether it gathers what it tells at a moment to come, so that something would be lost if that did not come.
+    pub fn holds_back(&self) -> bool {
+        matches!(
+            self,
+            Self::FixedTime { .. }
+                | Self::Batch { .. }
+                | Self::FoldInterval { .. }
+                | Self::Rate { .. }
+                | Self::Percentiles { .. }
+                | Self::Apdex { .. }
+                | Self::Rollup { .. }
+        )
+    }
+
     /// For how long it may hold something back, or has to remember it.
     pub fn span(&self) -> Span {
         match *self {

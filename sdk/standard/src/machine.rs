@@ -93,6 +93,9 @@ impl Machine {
             let Some(&node) = fork.nodes.get(slot) else {
                 // It may have heard something since this moment was noted.
                 if fork.idle.is_some_and(|idle| found.last + idle <= due) {
+                    for node in (0..call.plan.nodes.len()).rev() {
+                        self.tell_held(node, copy, call);
+                    }
                     self.let_go(copy);
                 } else {
                     self.schedule(copy, slot, call.plan);
@@ -109,6 +112,35 @@ impl Machine {
             call.clock.now = now;
         }
         call.out.wake_at(self.next());
+    }
+
+    /// The key ends: what its stages hold back is told now, as if its time had come. A stage that passes on comes before those
+    /// that it passes on to.
+    pub fn end(&mut self, call: &mut Call<'_, '_, '_>) {
+        self.prepare(call.plan);
+        for node in (0..call.plan.nodes.len()).rev() {
+            for copy in 0..self.copies.len() {
+                self.tell_held(node, copy, call);
+            }
+        }
+    }
+
+    /// Tells what a stage holds back in this copy, if it is that copy's and holds something.
+    fn tell_held(&mut self, node: NodeId, copy: usize, call: &mut Call<'_, '_, '_>) {
+        let stage = &call.plan.nodes[node];
+        let Kind::Keep(recipe) = &stage.kind else { return };
+        let Some(found) = self.copies[copy].as_mut().filter(|copy| copy.fork == stage.fork) else { return };
+        let due = found.due[stage.memory];
+        if due == Timestamp::NEVER || !recipe.holds_back() {
+            return;
+        }
+        let now = std::mem::replace(&mut call.clock.now, due);
+        let mut pass = Pass::default();
+        let woken = found.memories[stage.memory].1.wake(recipe, &call.clock, &mut pass);
+        call.clock.now = now;
+        self.told(woken, node, call);
+        self.schedule(copy, stage.memory, call.plan);
+        self.pass_on(node, copy, pass, call);
     }
 
     fn next(&self) -> Timestamp {

@@ -159,31 +159,6 @@ fn the_page_lists_every_stage_as_the_rule_describes_it() {
     assert_eq!(found, reference(), "UPDATE_EXPECT=1 writes it anew");
 }
 
-#[test]
-fn a_fork_outlives_what_its_stages_hold_back() {
-    let rollup = "[[stage]]\nby = 'host'\n[[stage]]\nrollup = 0\nevery = '3h'\n[[stage]]\nto = 'mail'\n";
-    let plan = Plan::read(rollup).unwrap();
-    assert_eq!(plan.forks[1].idle, Some(tidegate_sdk::Span::minutes(360)));
-    let found = play(rollup, "at host service ttl\n0s web1 disk 5h\n4h -");
-    assert!(found.contains("mail"), "{found}");
-}
-
-#[test]
-fn a_new_pipeline_takes_over_what_stages_written_the_same_remember() {
-    let counter = "[[stage]]\nby = 'host'\n[[stage]]\ncounter = 0\n[[stage]]\nto = 'board'\n";
-    let other = "[[stage]]\nwhere = 'metric > 0'\n[[stage]]\nby = 'host'\n[[stage]]\nthrottle = 9\nevery = '1s'\n\
-                 [[stage]]\ncounter = 0\n[[stage]]\nto = 'board'\n";
-    let scene = |pipeline: &str| Scene::<Standard>::new().set("pipeline", pipeline).to("board", "board");
-    let table = |at: u32| format!("at host metric\n{at}s web1 1\n{at}s web2 10");
-    let played = scene(counter).play(&table(0)).swap_for(scene(other)).play(&table(1));
-    let numbers = |text: &str| -> Vec<String> {
-        text.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
-    };
-    assert_eq!(numbers(played.transcript()), ["1", "10", "2", "20"]);
-    let played = played.swap_for(scene(&other.replace("counter = 0", "counter = 100"))).play(&table(2));
-    assert_eq!(numbers(played.transcript())[4..], ["101", "110"]);
-}
-
 /// Riemann's streams, folds and helpers.
 const RIEMANN: &[&str] = &[
     "where",

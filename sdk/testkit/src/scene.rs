@@ -89,6 +89,16 @@ impl<R: Rule + RuleManifest> Scene<R> {
         self
     }
 
+    /// The rule with another key, as `--per` gives it one: `stream`, `host`, `service`, `whole` or `attribute:NAME`.
+    #[must_use]
+    pub fn per(mut self, key: &str) -> Self {
+        match key.parse() {
+            Ok(width) => self.manifest.per = width,
+            Err(error) => panic!("{error}"),
+        }
+        self
+    }
+
     /// Plays a table of events. Panics when the table is not one, when the query does not parse, and when the rule does.
     pub fn play(self, table: &str) -> Played {
         self.begin(table::read(table), Timestamp::EPOCH)
