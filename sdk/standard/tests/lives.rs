@@ -55,3 +55,22 @@ fn the_goodbye_of_a_host_is_not_an_event_of_a_stream() {
         assert!(streams.contains(&"disk") && streams.contains(&"cpu"), "{per}: {}", played.transcript());
     }
 }
+
+#[test]
+fn a_branch_goes_on_behind_as_many_stages_as_it_says() {
+    let pipeline = |next: u32| {
+        format!(
+            "[[stage]]\neach = [[{{ where = 'metric > 5', else = [{{ with = {{ state = 'low' }} }}, {{ next = {next} }}] }}, \
+             {{ tag = 'inner' }}, {{ next = true }}]]\n[[stage]]\nto = 'board'\n"
+        )
+    };
+    let table = "at host metric\n0s web1 1\n1s web1 9";
+    let played = |next| scene(&pipeline(next)).play(table).transcript().to_owned();
+    assert_eq!(played(1), "0s  board  web1  low  1  #inner\n1s  board  web1       9  #inner\n");
+    assert_eq!(played(2), "0s  board  web1  low  1\n1s  board  web1       9  #inner\n");
+    let error = Plan::read(&pipeline(3)).unwrap_err();
+    assert!(
+        error.starts_with("stage[1].each[1][1].else[2].next: true, or how many branches to leave"),
+        "{error}"
+    );
+}

@@ -328,3 +328,46 @@ fn every_function_of_riemann_has_a_line_on_its_page() {
         .collect();
     assert!(foreign.is_empty(), "{foreign:?}");
 }
+
+/// What stands between backticks in the paragraph that begins like this.
+fn words_of(paragraph: &str) -> Vec<String> {
+    let text = read("rules/without-rust.md");
+    let from = text.find(paragraph).unwrap_or_else(|| panic!("the page has no paragraph {paragraph}"));
+    let paragraph = text[from..].split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    paragraph.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn predicates_functions_and_folds_of_the_page_are_understood() {
+    let reads = |stage: String| {
+        let pipeline = format!("[[stage]]\n{stage}\n");
+        Plan::read(&pipeline).unwrap_or_else(|error| panic!("{pipeline}{error}"));
+    };
+    let (tables, tests): (Vec<_>, Vec<_>) = words_of("**Predicates**")
+        .into_iter()
+        .filter(|word| word != "field")
+        .partition(|word| word.starts_with('{'));
+    assert!(tables.len() > 5 && tests.len() > 5);
+    for table in tables {
+        reads(format!("where = {}", table.replace("PREDICATE", "true").replace("[…]", "['x']")));
+    }
+    for test in tests {
+        let value = match test.as_str() {
+            "in" => "['a']",
+            "regex" => "'^a'",
+            "present" | "even" => "true",
+            _ => "1",
+        };
+        reads(format!("where = {{ field = 'metric', {test} = {value} }}"));
+    }
+    let (tables, words): (Vec<_>, Vec<_>) =
+        words_of("**Functions**").into_iter().partition(|word| word.starts_with('{'));
+    for table in tables {
+        reads(format!("smap = {table}"));
+    }
+    let folds = words.iter().filter(|word| !["f", "f = \"metric\"", "points"].contains(&word.as_str()));
+    for fold in folds {
+        let points = if fold.starts_with("sorted") { ", points = [0.5]" } else { "" };
+        reads(format!("smap = {{ fold = '{fold}'{points} }}"));
+    }
+}
