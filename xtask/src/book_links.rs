@@ -38,21 +38,25 @@ fn chapters(value: &mut Value) {
     }
 }
 
-/// A page, with the links to what is not in the book as addresses.
+/// A page, with the links to what is not in the book as addresses, and those to folders' first pages as mdbook calls them.
 fn lead_out(page: &str, text: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (line, target) in targets(text) {
-        if target.contains("://") || target.starts_with('#') {
+        let file = target.split('#').next().unwrap_or_default();
+        if target.contains("://") || file.is_empty() {
             continue;
         }
-        let (file, heading) = target
-            .split_once('#')
-            .map_or((target.as_str(), String::new()), |(file, heading)| (file, format!("#{heading}")));
-        let inside = |found: &String| found.starts_with(&format!("{FOLDER}/"));
-        if let Some(found) = resolve(page, file).filter(|found| !inside(found)) {
-            let line = &mut lines[line - 1];
-            *line = line.replace(&format!("]({target}"), &format!("]({FILES}/{found}{heading}"));
-        }
+        let Some(found) = resolve(page, file) else { continue };
+        let heading = &target[file.len()..];
+        let there = if !found.starts_with(&format!("{FOLDER}/")) || found.ends_with("SUMMARY.md") {
+            format!("{FILES}/{found}{heading}")
+        } else if let Some(folder) = file.strip_suffix("README.md") {
+            format!("{folder}index.md{heading}")
+        } else {
+            continue;
+        };
+        let line = &mut lines[line - 1];
+        *line = line.replace(&format!("]({target}"), &format!("]({there}"));
     }
     lines.join("\n") + "\n"
 }
@@ -64,11 +68,11 @@ mod tests {
 
     #[test]
     fn links_that_leave_the_book_lead_to_the_repository_and_others_stay() {
-        let text = "[a](../../sdk/src/lib.rs), [b](parts.md#x), [c](https://c.example), `[d](../../d.rs)`\n[e](#f) [g](../../g.md#h)";
+        let text = "[a](../../sdk/src/lib.rs), [b](parts.md#x), [c](https://c.example), `[d](../../d.rs)`\n[e](#f) [g](../../g.md#h) [i](../README.md#j)";
         let mut book = json!({ "items": [{ "Chapter": { "content": text, "path": "rules/x.md", "sub_items": [] } }, "Separator"] });
         chapters(&mut book);
         let expected = format!(
-            "[a]({FILES}/sdk/src/lib.rs), [b](parts.md#x), [c](https://c.example), `[d](../../d.rs)`\n[e](#f) [g]({FILES}/g.md#h)\n"
+            "[a]({FILES}/sdk/src/lib.rs), [b](parts.md#x), [c](https://c.example), `[d](../../d.rs)`\n[e](#f) [g]({FILES}/g.md#h) [i](../index.md#j)\n"
         );
         assert_eq!(book["items"][0]["Chapter"]["content"], expected);
     }
