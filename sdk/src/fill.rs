@@ -6,6 +6,8 @@ use tidegate_event::{Span, Timestamp};
 
 /// Notices silence, again and again as long as it lasts: the clock of Riemann's `fill-in` and `fill-in-last`.
 ///
+/// 16 bytes. To be told of a silence once, and of its length, take [`Heartbeat`](crate::Heartbeat).
+///
 /// ```
 /// # use tidegate_sdk::prelude::*;
 /// # use tidegate_sdk::Silence;
@@ -57,7 +59,7 @@ impl Silence {
 }
 
 /// Holds values back until their like has lasted, then lets all of them go: Riemann's `stable`. What did not last is
-/// dropped. Of a run that has not lasted yet, the last [`LIST_MAX`] are held.
+/// dropped. Of a run that has not lasted yet, the last [`LIST_MAX`] are held, for as long as they have to last.
 ///
 /// Where only the value matters and not each event, [`Steady`](crate::Steady) keeps less.
 ///
@@ -83,7 +85,7 @@ pub struct Stable<K, T> {
 }
 
 impl<K: PartialEq, T> Stable<K, T> {
-    /// What lasts so long.
+    /// What lasts so long, from its first value on; with no length at all everything goes at once.
     pub fn lasting(hold: Span) -> Self {
         Self { hold, like: None, since: Timestamp::EPOCH, lasted: false, held: Vec::new() }
     }

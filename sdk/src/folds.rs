@@ -1,7 +1,9 @@
 //! Many numbers become one, with Riemann's rules for those that are missing.
 //!
 //! A fold takes numbers, some of which may be missing, and gives a number or the place of one: what is around the number (the
-//! event that it came with) is the caller's. Whole numbers stay whole in sums, products and differences as long as they fit.
+//! event that it came with) is the caller's. Whole numbers stay whole in sums, products and differences as long as they fit
+//! into 64 bits; from there on, and with the first float, the result is a float, added from left to right. Nothing is
+//! remembered; places and medians take a sorted copy of the places.
 
 use crate::series::plus;
 use core::cmp::Ordering;
@@ -46,7 +48,9 @@ pub fn sum(numbers: &[Option<Metric>]) -> Metric {
 /// Multiplied, without those that are missing; 1 of none.
 pub fn product(numbers: &[Option<Metric>]) -> Metric {
     present(numbers).fold(Metric::Int(1), |a, b| match (a, b) {
-        (Metric::Int(a), Metric::Int(b)) => a.checked_mul(b).map_or(Metric::Float(a as f64 * b as f64), Metric::Int),
+        (Metric::Int(a), Metric::Int(b)) => {
+            a.checked_mul(b).map_or(Metric::Float(a as f64 * b as f64), Metric::Int)
+        }
         (a, b) => Metric::Float(a.as_f64() * b.as_f64()),
     })
 }
@@ -65,7 +69,7 @@ pub fn difference(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
     })
 }
 
-/// The first divided by all others.
+/// The first divided by all others, as a float; a number alone stays what it is.
 pub fn quotient(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
     let all: Vec<Metric> =
         numbers.iter().map(|number| number.ok_or(NoNumber::Missing)).collect::<Result<_, _>>()?;
@@ -89,7 +93,7 @@ pub fn quotient_sloppy(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
     quotient(numbers)
 }
 
-/// The middle of those that are there.
+/// The arithmetic mean of those that are there.
 pub fn mean(numbers: &[Option<Metric>]) -> Option<f64> {
     let count = present(numbers).count();
     (count > 0).then(|| sum(numbers).as_f64() / count as f64)
@@ -98,7 +102,8 @@ pub fn mean(numbers: &[Option<Metric>]) -> Option<f64> {
 /// The population standard deviation of those that are there.
 pub fn std_dev(numbers: &[Option<Metric>]) -> Option<f64> {
     let (mean, count) = (mean(numbers)?, present(numbers).count() as f64);
-    let squares: f64 = present(numbers).map(|number| (number.as_f64() - mean) * (number.as_f64() - mean)).sum();
+    let squares: f64 =
+        present(numbers).map(|number| (number.as_f64() - mean) * (number.as_f64() - mean)).sum();
     Some(libm::sqrt(squares / count))
 }
 
@@ -117,7 +122,7 @@ pub fn at_rank(sorted: &[usize], part: f64) -> Option<usize> {
     sorted.get(rank.min(last)).copied()
 }
 
-/// The place of the upper median.
+/// The place of the median; of an even number, of the upper one.
 pub fn median(numbers: &[Option<Metric>]) -> Option<usize> {
     let sorted = sorted(numbers);
     sorted.get(sorted.len() / 2).copied()
@@ -137,7 +142,9 @@ fn extreme(numbers: &[Option<Metric>], wanted: Ordering) -> Option<usize> {
     let mut best: Option<(usize, Metric)> = None;
     for (at, number) in numbers.iter().enumerate() {
         let Some(number) = *number else { continue };
-        if best.is_none_or(|(_, best)| matches!(order(number, best), found if found == wanted || found.is_eq())) {
+        if best
+            .is_none_or(|(_, best)| matches!(order(number, best), found if found == wanted || found.is_eq()))
+        {
             best = Some((at, number));
         }
     }

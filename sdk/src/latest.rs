@@ -36,7 +36,7 @@ impl<K: Ord, T> Default for Latest<K, T> {
 }
 
 impl<K: Ord, T> Latest<K, T> {
-    /// One that is valid until this moment; it takes the place of the one of its kind.
+    /// One that is valid until this moment, that moment included; it takes the place of the one of its kind.
     pub fn put(&mut self, kind: K, until: Timestamp, value: T) {
         if self.kept.len() >= KINDS_MAX && !self.kept.contains_key(&kind) {
             self.left_out += 1;
@@ -111,7 +111,7 @@ impl<K: Ord + Clone, T> Leaders<K, T> {
         Self { limit: limit.min(1_000) as u32, kept: BTreeMap::new() }
     }
 
-    /// What one has now. It leads if it did before, if there is room, or if it has more than the least of those that do; of
+    /// What one has now; NaN is more than anything. It leads if it did before, if there is room, or if it has more than the least of those that do; of
     /// equal ones the last by name has to go.
     pub fn put(&mut self, name: K, number: f64, value: T) -> Standing<K, T> {
         let fits = self.kept.len() < self.limit as usize || self.kept.contains_key(&name);

@@ -41,13 +41,17 @@
 //! The parts that rules are made of, one family in a file:
 //!
 //! - windows: [`Tumbling`], and [`Watermarked`] where events come late; [`Session`]; filled with anything that can [`Collect`];
+//! - windows that hold whole values: [`LastN`], [`EveryN`], [`MovingTime`], [`FixedTime`], [`Batches`], [`Rollup`]; where they
+//!   begin: [`Align`];
 //! - numbers: [`Count`], [`Sum`], [`Mean`], [`Min`], [`Max`], [`Rate`], [`Ewma`], [`Decaying`];
 //! - percentiles: [`Quantiles`]; the most frequent of many: [`Top`]; how many different ones: [`Distinct`]; all can be merged;
+//! - numbers in the order of time: [`Counter`], [`Slope`], [`Forecast`], [`Apdex`], [`Runs`]; of lists with gaps: [`folds`];
+//! - the latest of each kind: [`Latest`]; the few that lead: [`Leaders`];
 //! - floats as text in little code: [`rounded`];
 //! - how fast an error budget burns: [`Burn`];
 //! - saying a thing once: [`Changed`], [`Steady`], [`Hysteresis`]; not too often: [`Throttle`], [`Quiet`], [`Flapping`],
-//!   [`Suppress`];
-//! - hearing that something is missing: [`Heartbeat`].
+//!   [`Suppress`]; only when it lasts: [`Stable`];
+//! - hearing that something is missing: [`Heartbeat`], [`Silence`]; a clock that ticks while something lives: [`Ticker`].
 //!
 //! All are plain values with a bounded size that can be saved. There is no clock, no randomness and no input or output: a
 //! rule that wants the same answer natively and in wasm keeps away from `HashMap`, whose order differs between the two,

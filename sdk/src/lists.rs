@@ -11,7 +11,7 @@ pub const LIST_MAX: usize = 10_000;
 
 /// The last `n`: Riemann's `moving-event-window`.
 ///
-/// At most [`LIST_MAX`].
+/// At most [`LIST_MAX`], and so many values large.
 ///
 /// ```
 /// # use tidegate_sdk::LastN;
@@ -47,9 +47,9 @@ impl<T> LastN<T> {
     }
 }
 
-/// Always `n` together: Riemann's `fixed-event-window`. What is left over waits for more.
+/// Always `n` together: Riemann's `fixed-event-window`. What is left over waits for more, however long.
 ///
-/// At most [`LIST_MAX`].
+/// At most [`LIST_MAX`]: of more, that many come together.
 ///
 /// ```
 /// # use tidegate_sdk::EveryN;
@@ -81,7 +81,9 @@ impl<T> EveryN<T> {
 
 /// Those of the last stretch of time, by the time at which they happened: Riemann's `moving-time-window`.
 ///
-/// A value that has no time stays until [`LIST_MAX`] is reached.
+/// A stretch ends with the newest value and does not move with the clock: without a new value nothing leaves. A value that is
+/// as old as the stretch is long has left. One that has no time stays until [`LIST_MAX`] is reached; then the first that came
+/// gives way and is counted.
 ///
 /// ```
 /// # use tidegate_sdk::prelude::*;
@@ -172,8 +174,10 @@ impl Align {
 /// Windows of equal length, by the time at which things happened: Riemann's `fixed-time-window` and
 /// `fixed-offset-time-window`.
 ///
-/// A window closes when something later happens and, unless [`open_end`](Self::open_end) is said, when the clock passes its
-/// end. What is older than the open window is left out and counted. At most [`LIST_MAX`] are kept.
+/// A window holds its first moment and not its end. It closes when something later happens and, unless
+/// [`open_end`](Self::open_end) is said, when the clock passes its end. What is older than the open window is left out and
+/// counted, and so is what is more than [`LIST_MAX`] in one window. One window is open at a time; where events come out of
+/// order take [`Watermarked`](crate::Watermarked).
 ///
 /// ```
 /// # use tidegate_sdk::prelude::*;
@@ -294,7 +298,8 @@ impl<T> FixedTime<T> {
 
 /// So many together, or those of so long: Riemann's `batch`.
 ///
-/// At most [`LIST_MAX`].
+/// At most [`LIST_MAX`]: of more, that many come together. A batch that is full leaves the edges where they are; the next one
+/// is open until the same edge with [`Align::Epoch`] and [`Align::At`], and for its full length with [`Align::First`].
 ///
 /// ```
 /// # use tidegate_sdk::prelude::*;
@@ -317,7 +322,7 @@ pub struct Batches<T> {
 }
 
 impl<T> Batches<T> {
-    /// At most so many, at most so long.
+    /// At most so many, at least one; at most so long, at least a microsecond.
     pub fn new(limit: usize, every: Span, align: Align) -> Self {
         let limit = limit.clamp(1, LIST_MAX) as u32;
         Self { limit, every: every.max(Span(1)), align, start: Timestamp::EPOCH, kept: Vec::new() }

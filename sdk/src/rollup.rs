@@ -7,7 +7,8 @@ use tidegate_event::{Span, Timestamp};
 /// Lets the first `n` of each stretch of time through and gathers the rest, to be told together when it ends: Riemann's
 /// `rollup`. What is told together counts as one of the next stretch.
 ///
-/// At most [`LIST_MAX`] are gathered; what is one more is counted.
+/// At most [`LIST_MAX`] are gathered; what is one more is left out and counted. Nothing waits longer than a stretch. A
+/// stretch begins as its [`Align`] says, and right after the one before while something waits.
 ///
 /// ```
 /// # use tidegate_sdk::prelude::*;
@@ -33,7 +34,7 @@ pub struct Rollup<T> {
 }
 
 impl<T> Rollup<T> {
-    /// So many in so long.
+    /// So many in so long, at least a microsecond; of none, all are gathered.
     pub fn new(limit: u32, every: Span, align: Align) -> Self {
         let every = every.max(Span(1));
         Self { limit, every, align, start: None, passed: 0, kept: Vec::new(), left_out: 0 }

@@ -5,7 +5,7 @@
 //! Atomics are how a static is written without unsafe code; in a module, which has one thread, they are plain stores.
 //!
 //! What is left for the fence are three attributes that give symbols and a section their names. Natively nothing of this
-//! is there but [`mark`], which does nothing, and [`mark_row`].
+//! is there but `mark`, which does nothing, and `mark_row`.
 
 #![allow(unsafe_code)] // `#[unsafe(no_mangle)]` and `#[unsafe(link_section)]`, in `__export!` below
 

@@ -16,7 +16,8 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The pages, by their paths in the repository.
-const PAGES: &[&str] = &["README.md", "docs/README.md", "docs/performance.md"];
+const PAGES: &[&str] =
+    &["README.md", "docs/README.md", "docs/start.md", "docs/performance.md", "docs/rules/without-rust.md"];
 
 /// The configuration of the pages' servers: every port is a free one.
 const SETTINGS: &str = "\

@@ -4,6 +4,7 @@
 //! seconds: the heavy building happens in the commands that are started from here.
 
 mod book;
+mod book_links;
 mod chaos;
 mod chores;
 mod demo;
@@ -39,7 +40,7 @@ cargo xtask figures [--soak SECONDS]        measure everything on this machine, 
 cargo xtask chaos --kind KIND [--cycles N] [--seed S] [--json] [--program FILE]
                                             break a real node on purpose and check every promise: docs/testing.md has the kinds
 cargo xtask chaos --planted                 plant known bugs, one after the other: each must be found
-cargo xtask tidy                            layers, headers, links, dependencies with their reasons";
+cargo xtask tidy                            layers, headers, links, the book's pages, dependencies with their reasons";
 
 enum Wish {
     Demo(demo::Wish),
@@ -51,6 +52,7 @@ enum Wish {
     Chaos(chaos::Wish),
     Oracle,
     Tidy,
+    BookLinks(Vec<String>),
     Help,
 }
 
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Ok(Wish::Chaos(wish)) => chaos::run(&wish),
         Ok(Wish::Oracle) => chaos::oracle::run(),
         Ok(Wish::Tidy) => tidy::run(),
+        Ok(Wish::BookLinks(words)) => book_links::run(&words),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +99,8 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("chaos") => Wish::Chaos(chaos::Wish::default()),
         Some(chaos::oracle::WORD) => Wish::Oracle,
         Some("tidy") => Wish::Tidy,
+        // For mdbook, not for people.
+        Some("book-links") => return Ok(Wish::BookLinks(words.collect())),
         None | Some("help" | "--help" | "-h") => return Ok(Wish::Help),
         Some(other) => return Err(format!("there is no chore `{other}`")),
     };
@@ -143,7 +148,8 @@ fn cases(files: &[String]) -> anyhow::Result<()> {
     program::build_wasm("small", &workspace.standard)?;
     let here = std::env::current_dir()?;
     let module = workspace.module("standard").to_string_lossy().into_owned();
-    let files: Vec<String> = files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
+    let files: Vec<String> =
+        files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
     let mut words = vec!["run", "--quiet", "--package", "cases", "--", &module];
     words.extend(files.iter().map(String::as_str));
     program::run(program::cargo(&words))

@@ -1,12 +1,14 @@
-//! Checks what the compiler does not: who imports whom, headers, fences, links, and that every dependency has its reason.
+//! Checks what the compiler does not: who imports whom, headers, fences, links, that every page is in the book, and that
+//! every dependency has its reason.
 //!
 //! Each check is a function from a [`Tree`] to what is wrong in it. They run as an ordinary test, and as `cargo xtask tidy`.
 //! A message names the rule and the way out.
 
 mod layers;
-mod links;
+pub mod links;
 mod manifests;
 mod sources;
+mod summary;
 mod text;
 
 #[cfg(test)]
@@ -77,8 +79,8 @@ impl Tree {
 
 /// Everything that is wrong in a tree.
 fn check(tree: &Tree) -> Vec<Untidy> {
-    let checks: [fn(&Tree) -> Vec<Untidy>; 4] =
-        [layers::check, sources::check, manifests::check, links::check];
+    let checks: [fn(&Tree) -> Vec<Untidy>; 5] =
+        [layers::check, sources::check, manifests::check, links::check, summary::check];
     checks.iter().flat_map(|check| check(tree)).collect()
 }
 

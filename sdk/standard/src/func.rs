@@ -1,7 +1,7 @@
 //! Functions of one value: `f` in stages that look at a part of an event or make something else of it.
 
 use crate::tree::{Table, Tree, number};
-use crate::value::{DEFAULT_TTL, Fact, Name, Value};
+use crate::value::{Fact, Name, Value};
 use tidegate_sdk::folds::{self, NoNumber};
 use tidegate_sdk::{Metric, Timestamp};
 
@@ -84,7 +84,8 @@ impl Func {
             "count_into" => {
                 let inside = Table::new(place.clone(), argument)?;
                 let of = inside.text("of")?.ok_or_else(|| format!("{place}: `of` is missing: a field"))?;
-                let field = inside.text("field")?.ok_or_else(|| format!("{place}: `field` is missing: a field"))?;
+                let field =
+                    inside.text("field")?.ok_or_else(|| format!("{place}: `field` is missing: a field"))?;
                 inside.finish()?;
                 Self::CountInto { of: Name::of(of), field: Name::of(field) }
             }
@@ -177,12 +178,11 @@ impl Fold {
 
     /// What it makes of a list. Nulls may stand in it.
     pub fn apply(&self, list: &[Value], now: Timestamp) -> Result<Value, Stop> {
-        let numbers: Vec<Option<Metric>> = list.iter().map(|value| value.fact().and_then(|fact| fact.metric)).collect();
+        let numbers: Vec<Option<Metric>> =
+            list.iter().map(|value| value.fact().and_then(|fact| fact.metric)).collect();
         let first = list.iter().find_map(Value::fact);
         let with = |metric: Option<Metric>| {
-            first.map_or(Value::Null, |fact| {
-                Value::Fact(Box::new(Fact { metric, ..fact.clone() }))
-            })
+            first.map_or(Value::Null, |fact| Value::Fact(Box::new(Fact { metric, ..fact.clone() })))
         };
         let place = |at: Option<usize>| at.map_or(Value::Null, |at| list[at].clone());
         let divided = |result: Result<Metric, NoNumber>| match list.first() {
@@ -224,12 +224,16 @@ impl Fold {
             }
             Self::Mean => folds::mean(&numbers).map_or(Value::Null, |mean| with(Some(Metric::Float(mean)))),
             Self::StdDev if first.is_none() => Value::Null,
-            Self::StdDev => with(Some(Metric::Float(folds::std_dev(&numbers).ok_or(NoNumber::ZeroDivisor.text())?))),
+            Self::StdDev => {
+                with(Some(Metric::Float(folds::std_dev(&numbers).ok_or(NoNumber::ZeroDivisor.text())?)))
+            }
             Self::Median => place(folds::median(&numbers)),
             Self::Minimum => place(folds::minimum(&numbers)),
             Self::Maximum => place(folds::maximum(&numbers)),
             Self::Mode => place(folds::modes(&numbers).first().copied()),
-            Self::Modes => Value::List(folds::modes(&numbers).into_iter().map(|at| list[at].clone()).collect()),
+            Self::Modes => {
+                Value::List(folds::modes(&numbers).into_iter().map(|at| list[at].clone()).collect())
+            }
             Self::Count => {
                 let count = list.iter().filter(|value| !value.is_null()).count();
                 let metric = Some(Metric::Int(count as i64));
@@ -296,6 +300,5 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
 
 /// Whether a value counts as expired.
 pub fn is_expired(value: &Value, now: Timestamp) -> bool {
-    debug_assert!(DEFAULT_TTL > 0.0);
     value.fact().is_some_and(|fact| fact.is_expired(now))
 }

@@ -8,8 +8,8 @@ use crate::value::{Fact, Name, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_sdk::{
-    Align, Apdex, Batches, Counter, EveryN, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest, Leaders, Line, Metric,
-    MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker, Timestamp,
+    Align, Apdex, Batches, Counter, EveryN, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest, Leaders,
+    Line, Metric, MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker, Timestamp,
 };
 
 /// Where a stage's windows begin. What begins with the stage begins with the first event of its key or fork.
@@ -64,6 +64,45 @@ pub enum Recipe {
     Rollup { n: u32, every: Span, from: From },
     Sum,
     Mean,
+}
+
+impl Recipe {
+    /// Whether it gathers what it tells at a moment to come, so that something would be lost if that did not come.
+    pub fn holds_back(&self) -> bool {
+        matches!(
+            self,
+            Self::FixedTime { .. }
+                | Self::Batch { .. }
+                | Self::FoldInterval { .. }
+                | Self::Rate { .. }
+                | Self::Percentiles { .. }
+                | Self::Apdex { .. }
+                | Self::Rollup { .. }
+        )
+    }
+
+    /// For how long it may hold something back, or has to remember it.
+    pub fn span(&self) -> Span {
+        match *self {
+            Self::MovingTime { span, .. } => span,
+            Self::FixedTime { every, .. }
+            | Self::Batch { every, .. }
+            | Self::Coalesce { every, .. }
+            | Self::FoldInterval { every, .. }
+            | Self::Rate { every, .. }
+            | Self::Percentiles { every, .. }
+            | Self::SlopeEvery { every, .. }
+            | Self::Apdex { every, .. }
+            | Self::FillIn { every, .. }
+            | Self::FillInLast { every, .. }
+            | Self::Interpolate { every }
+            | Self::Throttle { every, .. }
+            | Self::Rollup { every, .. } => every,
+            Self::Ewma { half_life, .. } => Span::from_secs_f64(half_life),
+            Self::Stable { hold, .. } => hold,
+            _ => Span::ZERO,
+        }
+    }
 }
 
 /// How two become one.
@@ -124,13 +163,16 @@ impl Memory {
                 Self::FixedTime(if *riemann { windows.open_end() } else { windows })
             }
             Recipe::Batch { n, every, from, .. } => Self::Batch(Batches::new(*n, *every, from.at(started))),
-            Recipe::Coalesce { every, from, .. } => {
-                Self::Coalesce { latest: Latest::default(), clock: Ticker::new(*every, from.at(started)).at_once() }
-            }
+            Recipe::Coalesce { every, from, .. } => Self::Coalesce {
+                latest: Latest::default(),
+                clock: Ticker::new(*every, from.at(started)).at_once(),
+            },
             Recipe::Project(basis) => Self::Project(vec![None; basis.len()]),
-            Recipe::FoldInterval { every, from, .. } => {
-                Self::FoldInterval { values: Vec::new(), last: None, clock: Ticker::new(*every, from.at(started)) }
-            }
+            Recipe::FoldInterval { every, from, .. } => Self::FoldInterval {
+                values: Vec::new(),
+                last: None,
+                clock: Ticker::new(*every, from.at(started)),
+            },
             Recipe::Rate { every, from, .. } => {
                 Self::Rate { sum: 0.0, last: None, ttl: None, clock: Ticker::new(*every, from.at(started)) }
             }
@@ -273,7 +315,8 @@ impl Memory {
             }
             (Self::Project(members), Recipe::Project(basis)) => project(members, basis, item, clock, pass),
             (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, .. }) => {
-                let value = item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
+                let value =
+                    item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
                 tick_for(ticker, &item, clock);
                 if !value.is_null() {
                     if values.len() < LIST_MAX {
@@ -347,7 +390,9 @@ impl Memory {
                 (fact.metric, fact.time) = (Some(Metric::Float(new)), Some(newest_now));
                 pass.value(Value::Fact(fact));
             }
-            (Self::Top(leaders), Recipe::Top { f, demote, .. }) => top(leaders, f, *demote, item, clock, pass)?,
+            (Self::Top(leaders), Recipe::Top { f, demote, .. }) => {
+                top(leaders, f, *demote, item, clock, pass)?
+            }
             (Self::Apdex { index, last, start }, Recipe::Apdex { every, from, satisfied, tolerated }) => {
                 if item.expired(clock) {
                     return Ok(());
@@ -365,7 +410,9 @@ impl Memory {
                 *last = Some(item.own(clock));
             }
             (Self::Predict { points, line }, Recipe::Predict { ahead, reuse, .. }) => {
-                let (Some(metric), Some(time)) = (item.metric(clock), item.time(clock)) else { return Ok(()) };
+                let (Some(metric), Some(time)) = (item.metric(clock), item.time(clock)) else {
+                    return Ok(());
+                };
                 points.add(time, metric.as_f64());
                 let kept = line.filter(|(_, until)| now < *until).map(|(line, _)| line);
                 let Some(used) = kept.or_else(|| points.line()) else { return Ok(()) };
@@ -480,6 +527,7 @@ impl Memory {
     }
 
     /// A moment comes that it asked for.
+    #[expect(clippy::collapsible_match, reason = "a guard must not move a clock")]
     pub fn wake(&mut self, recipe: &Recipe, clock: &Clock<'_, '_>, pass: &mut Pass) -> Result<(), Stop> {
         let now = clock.now;
         match (self, recipe) {
@@ -498,7 +546,10 @@ impl Memory {
                     }
                 }
             }
-            (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, f, empty, .. }) => {
+            (
+                Self::FoldInterval { values, last, clock: ticker },
+                Recipe::FoldInterval { field, f, empty, .. },
+            ) => {
                 if ticker.tick(now) {
                     let values = std::mem::take(values);
                     let mut fact = match last.take() {
@@ -550,7 +601,8 @@ impl Memory {
                 }
             }
             (Self::Apdex { index, last, .. }, _) => {
-                if let (Some(score), Some(Value::Fact(mut fact))) = (std::mem::take(index).get(), last.take()) {
+                if let (Some(score), Some(Value::Fact(mut fact))) = (std::mem::take(index).get(), last.take())
+                {
                     fact.metric = Some(Metric::Float(score));
                     pass.value(Value::Fact(fact));
                 }
@@ -564,7 +616,9 @@ impl Memory {
                 if silence.tick(now)
                     && let Some(last) = last
                 {
-                    let Value::Fact(mut fact) = at(last.clone(), now) else { return Err("an event was expected") };
+                    let Value::Fact(mut fact) = at(last.clone(), now) else {
+                        return Err("an event was expected");
+                    };
                     set.iter().try_for_each(|(name, value)| fact.set(name, value.clone()))?;
                     pass.value(Value::Fact(fact));
                 }
@@ -600,7 +654,8 @@ impl Reduce {
             }
             Self::MaxMetric => {
                 let numbers = [before, &value].map(|value| value.fact().and_then(|fact| fact.metric));
-                let larger = tidegate_sdk::folds::maximum(&numbers).ok_or("events with metrics were expected")?;
+                let larger =
+                    tidegate_sdk::folds::maximum(&numbers).ok_or("events with metrics were expected")?;
                 Ok(if larger == 0 { before.clone() } else { value })
             }
         }
@@ -629,7 +684,13 @@ fn with_edges(mut list: Vec<Value>, batches: &Batches<Value>, edges: bool) -> Ve
     list
 }
 
-fn project(members: &mut [Option<Value>], basis: &[Pred], item: Item, clock: &Clock<'_, '_>, pass: &mut Pass) {
+fn project(
+    members: &mut [Option<Value>],
+    basis: &[Pred],
+    item: Item,
+    clock: &Clock<'_, '_>,
+    pass: &mut Pass,
+) {
     let mut wanted = false;
     for (member, pred) in members.iter_mut().zip(basis) {
         if pred.holds(&item, clock) {
@@ -666,9 +727,7 @@ fn top(
     let expired = item.expired(clock);
     let value = item.own(clock);
     let number = f.apply(&value, now)?.number();
-    let stub = |value: &Value| {
-        value.fact().map_or(Value::Null, |fact| Value::Fact(Box::new(fact.stub(now))))
-    };
+    let stub = |value: &Value| value.fact().map_or(Value::Null, |fact| Value::Fact(Box::new(fact.stub(now))));
     let (leads, displaced) = match number.filter(|_| !expired) {
         None => {
             leaders.remove(&name);

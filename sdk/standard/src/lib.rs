@@ -44,6 +44,9 @@ impl Params for Pipeline {
 pub struct Standard {
     /// Apart, so that the table of all keys stays small.
     machine: Box<Machine>,
+    /// Whether an event had a host, and whether one had a service.
+    #[serde(default)]
+    had: (bool, bool),
 }
 
 #[rule(query = "true", per = Whole)]
@@ -51,10 +54,12 @@ impl Rule for Standard {
     type Params = Pipeline;
 
     fn first_seen(_: &Event<'_>, _: &Pipeline) -> Self {
-        Self { machine: Box::default() }
+        Self { machine: Box::default(), had: (false, false) }
     }
 
     fn on_event(&mut self, event: &Event<'_>, pipeline: &Pipeline, out: &mut Out<'_>) {
+        self.had.0 |= event.host_bytes().is_some();
+        self.had.1 |= event.service_bytes().is_some();
         let clock = Clock { now: out.now(), event: Some(event) };
         self.machine.event(&mut Call { plan: &pipeline.plan, outputs: &pipeline.main, clock, out });
     }
@@ -65,6 +70,11 @@ impl Rule for Standard {
     }
 
     fn on_expire(&mut self, event: &Event<'_>, pipeline: &Pipeline, out: &mut Out<'_>) {
-        self.on_event(event, pipeline, out);
+        // The goodbye of a key that has several streams is nobody's event; those of its streams have come before.
+        if (event.host_bytes().is_some(), event.service_bytes().is_some()) == self.had {
+            self.on_event(event, pipeline, out);
+        }
+        let clock = Clock { now: out.now(), event: None };
+        self.machine.end(&mut Call { plan: &pipeline.plan, outputs: &pipeline.main, clock, out });
     }
 }

@@ -95,6 +95,9 @@ impl Machine {
             let Some(&node) = fork.nodes.get(slot) else {
                 // It may have heard something since this moment was noted.
                 if fork.idle.is_some_and(|idle| found.last + idle <= due) {
+                    for node in (0..call.plan.nodes.len()).rev() {
+                        self.tell_held(node, copy, call);
+                    }
                     self.let_go(copy);
                 } else {
                     self.schedule(copy, slot, call.plan);
@@ -111,6 +114,35 @@ impl Machine {
             call.clock.now = now;
         }
         call.out.wake_at(self.next());
+    }
+
+    /// The key ends: what its stages hold back is told now, as if its time had come. A stage that passes on comes before those
+    /// that it passes on to.
+    pub fn end(&mut self, call: &mut Call<'_, '_, '_>) {
+        self.prepare(call.plan);
+        for node in (0..call.plan.nodes.len()).rev() {
+            for copy in 0..self.copies.len() {
+                self.tell_held(node, copy, call);
+            }
+        }
+    }
+
+    /// Tells what a stage holds back in this copy, if it is that copy's and holds something.
+    fn tell_held(&mut self, node: NodeId, copy: usize, call: &mut Call<'_, '_, '_>) {
+        let stage = &call.plan.nodes[node];
+        let Kind::Keep(recipe) = &stage.kind else { return };
+        let Some(found) = self.copies[copy].as_mut().filter(|copy| copy.fork == stage.fork) else { return };
+        let due = found.due[stage.memory];
+        if due == Timestamp::NEVER || !recipe.holds_back() {
+            return;
+        }
+        let now = std::mem::replace(&mut call.clock.now, due);
+        let mut pass = Pass::default();
+        let woken = found.memories[stage.memory].1.wake(recipe, &call.clock, &mut pass);
+        call.clock.now = now;
+        self.told(woken, node, call);
+        self.schedule(copy, stage.memory, call.plan);
+        self.pass_on(node, copy, pass, call);
     }
 
     fn next(&self) -> Timestamp {
@@ -147,7 +179,8 @@ impl Machine {
                 copy.memories.push(found.and_then(Option::take).unwrap_or_else(fresh));
             }
             copy.due = vec![Timestamp::NEVER; copy.memories.len() + 1];
-            copy.opened.retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
+            copy.opened
+                .retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
             for (by, inner) in &copy.opened {
                 waiting.extend(inner.values().map(|at| (*at, opens[by])));
             }
@@ -235,7 +268,8 @@ impl Machine {
                     let Some(found) = self.copies[copy].as_mut() else { return };
                     let mut pass = Pass::default();
                     let started = found.started;
-                    let told = found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
+                    let told =
+                        found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
                     self.told(told, node, call);
                     self.schedule(copy, stage.memory, call.plan);
                     match pass.only() {
@@ -341,7 +375,8 @@ impl Machine {
         }
         let now = call.clock.now;
         let found = self.find(id, copy, &key).or_else(|| {
-            let open = self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
+            let open =
+                self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
             if open.is_some_and(|(_, opened)| opened.len() >= by.limit) {
                 self.crowded += 1;
                 CROWD.clone_into(&mut key);
@@ -362,7 +397,15 @@ impl Machine {
         opened.get(key).copied()
     }
 
-    fn open(&mut self, id: u64, fork: ForkId, within: usize, key: String, now: Timestamp, plan: &Plan) -> usize {
+    fn open(
+        &mut self,
+        id: u64,
+        fork: ForkId,
+        within: usize,
+        key: String,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> usize {
         let at = self.free.pop_first().unwrap_or_else(|| {
             self.copies.push(None);
             self.copies.len() - 1
@@ -381,8 +424,17 @@ impl Machine {
                 None => copy.opened.push((id, BTreeMap::from([(key.clone(), at)]))),
             }
         }
-        self.copies[at] =
-            Some(Copy { by: id, within, key, started: now, last: now, memories, opened: Vec::new(), fork, due });
+        self.copies[at] = Some(Copy {
+            by: id,
+            within,
+            key,
+            started: now,
+            last: now,
+            memories,
+            opened: Vec::new(),
+            fork,
+            due,
+        });
         (0..slots).for_each(|slot| self.schedule(at, slot, plan));
         at
     }
@@ -445,7 +497,7 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
     Fact {
         host: same(|fact| &fact.host),
         service: same(|fact| &fact.service),
-        state: facts().last().and_then(|fact| fact.state.clone()),
+        state: facts().next_back().and_then(|fact| fact.state.clone()),
         metric: Some(tidegate_sdk::Metric::Int(list.len() as i64)),
         description: Some(lines.join("\n")),
         time: Some(now),
@@ -456,7 +508,10 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
 
 /// Every field as the fact has it, whatever the event had that the effect begins with.
 fn describe<'s>(to: Sending<'s>, fact: &Fact) -> Sending<'s> {
-    let text = |to: Sending<'s>, field: Field, value: &Option<String>, set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
+    let text = |to: Sending<'s>,
+                field: Field,
+                value: &Option<String>,
+                set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
         Some(value) => set(to, value),
         None => to.without_field(field),
     };

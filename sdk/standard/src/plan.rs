@@ -70,7 +70,10 @@ pub enum Kind {
     By(By),
     Map(Map),
     Keep(Box<Recipe>),
-    To { output: usize, json: bool },
+    To {
+        output: usize,
+        json: bool,
+    },
     Emit,
     Log(Level),
 }
@@ -86,12 +89,64 @@ pub struct By {
 
 /// Riemann's name of each stage.
 pub const STAGES_BY_NAME: &[&str] = &[
-    "where", "match", "tagged", "tagged-any", "expired", "not-expired", "over", "under", "smap", "smap*", "smapcat",
-    "sflatten", "sreduce", "with", "default", "adjust", "scale", "tag", "untag", "each", "split", "splitp", "by", "dual",
-    "moving-event-window", "fixed-event-window", "moving-time-window", "fixed-time-window", "batch", "coalesce", "project",
-    "fold-interval", "rate", "percentiles", "counter", "ddt", "ewma-timeless", "ewma", "top", "apdex", "predict-linear",
-    "clock-skew", "sum-over-time", "mean-over-time", "fill-in", "fill-in-last", "interpolate-constant", "changed",
-    "changed-state", "stable", "runs", "throttle", "rollup", "parse", "to", "emit", "log", "next",
+    "where",
+    "match",
+    "tagged",
+    "tagged-any",
+    "expired",
+    "not-expired",
+    "over",
+    "under",
+    "smap",
+    "smap*",
+    "smapcat",
+    "sflatten",
+    "sreduce",
+    "with",
+    "default",
+    "adjust",
+    "scale",
+    "tag",
+    "untag",
+    "each",
+    "split",
+    "splitp",
+    "by",
+    "dual",
+    "moving-event-window",
+    "fixed-event-window",
+    "moving-time-window",
+    "fixed-time-window",
+    "batch",
+    "coalesce",
+    "project",
+    "fold-interval",
+    "rate",
+    "percentiles",
+    "counter",
+    "ddt",
+    "ewma-timeless",
+    "ewma",
+    "top",
+    "apdex",
+    "predict-linear",
+    "clock-skew",
+    "sum-over-time",
+    "mean-over-time",
+    "fill-in",
+    "fill-in-last",
+    "interpolate-constant",
+    "changed",
+    "changed-state",
+    "stable",
+    "runs",
+    "throttle",
+    "rollup",
+    "parse",
+    "to",
+    "emit",
+    "log",
+    "next",
 ];
 
 impl Plan {
@@ -101,18 +156,30 @@ impl Plan {
         let top = Table::new("pipeline".to_owned(), &tree)?;
         let stages = match top.get("stage").or_else(|| top.get("stages")) {
             Some(stages) => stages,
-            None => return Err("pipeline: `stage` is missing: write each stage as a table under [[stage]]".to_owned()),
+            None => {
+                return Err(
+                    "pipeline: `stage` is missing: write each stage as a table under [[stage]]".to_owned()
+                );
+            }
         };
         let riemann = match top.text("semantics")? {
             None | Some("tidegate") => false,
             Some("riemann") => true,
             Some(other) => {
-                return Err(format!("pipeline.semantics: \"tidegate\" or \"riemann\" was expected, found {other:?}"));
+                return Err(format!(
+                    "pipeline.semantics: \"tidegate\" or \"riemann\" was expected, found {other:?}"
+                ));
             }
         };
         top.finish()?;
         let mut builder = Builder {
-            plan: Self { nodes: Vec::new(), entry: None, forks: vec![Fork::default()], outputs: Vec::new(), id: 0 },
+            plan: Self {
+                nodes: Vec::new(),
+                entry: None,
+                forks: vec![Fork::default()],
+                outputs: Vec::new(),
+                id: 0,
+            },
             riemann,
             afters: Vec::new(),
         };
@@ -147,7 +214,13 @@ struct Builder {
 
 impl Builder {
     /// A list of stages, each of which passes on to the next. `after` is what `next = true` stands for within it.
-    fn list(&mut self, tree: &Tree, at: &str, fork: ForkId, after: Option<NodeId>) -> Result<Option<NodeId>, String> {
+    fn list(
+        &mut self,
+        tree: &Tree,
+        at: &str,
+        fork: ForkId,
+        after: Option<NodeId>,
+    ) -> Result<Option<NodeId>, String> {
         let one;
         let stages: &[Tree] = match tree {
             Tree::List(list) => list,
@@ -178,15 +251,12 @@ impl Builder {
             let table = Table::new(at.clone(), stage)?;
             let mut names = table.keys().filter(|name| STAGES_BY_NAME.contains(name));
             let Some(name) = names.next() else {
-                let found: Vec<&str> = table.keys().collect();
-                return Err(format!(
-                    "{at}: a stage was expected, one of {}; found {}",
-                    STAGES_BY_NAME.join(", "),
-                    if found.is_empty() { "an empty table".to_owned() } else { found.join(", ") }
-                ));
+                return Err(no_stage(&at, &table.keys().collect::<Vec<_>>()));
             };
             if let Some(other) = names.next() {
-                return Err(format!("{at}: one stage was expected, found two, `{name}` and `{other}`: give each a table"));
+                return Err(format!(
+                    "{at}: one stage was expected, found two, `{name}` and `{other}`: give each a table"
+                ));
             }
             let place = format!("{at}.{name}");
             if name == "next" {
@@ -201,7 +271,9 @@ impl Builder {
                 table.finish()?;
                 let around = self.afters.len().checked_sub(up).filter(|around| up > 0 && *around > 0);
                 let Some(around) = around else {
-                    return Err(format!("{place}: true, or how many branches to leave, was expected; found {up}"));
+                    return Err(format!(
+                        "{place}: true, or how many branches to leave, was expected; found {up}"
+                    ));
                 };
                 next = self.afters[around];
                 continue;
@@ -216,7 +288,25 @@ impl Builder {
         Ok(next)
     }
 
-    fn node(&mut self, kind: Kind, ports: Vec<Option<NodeId>>, fork: ForkId, at: &str) -> Result<NodeId, String> {
+    /// For how long a fork is kept that hears nothing: long enough for what its stages hold back.
+    fn idle(&self, fork: ForkId) -> Span {
+        let longest = |node: &NodeId| match &self.plan.nodes[*node].kind {
+            Kind::Keep(recipe) => Span(recipe.span().0.saturating_mul(2)),
+            _ => Span::ZERO,
+        };
+        let within =
+            self.plan.forks.iter().filter(|inner| inner.within == fork).filter_map(|inner| inner.idle);
+        let stages = self.plan.forks[fork].nodes.iter().map(longest);
+        stages.chain(within).fold(Span::minutes(60), Span::max)
+    }
+
+    fn node(
+        &mut self,
+        kind: Kind,
+        ports: Vec<Option<NodeId>>,
+        fork: ForkId,
+        at: &str,
+    ) -> Result<NodeId, String> {
         let id = self.plan.nodes.len();
         if id >= STAGES {
             return Err(format!("{at}: a pipeline has at most {STAGES} stages, found more"));
@@ -238,9 +328,10 @@ impl Builder {
             Some("epoch") => Ok(From::Epoch),
             Some("first") => Ok(From::First),
             Some("start") => Ok(From::Stage),
-            Some(other) => {
-                Err(format!("{}: \"epoch\", \"first\" or \"start\" was expected, found {other:?}", table.place("align")))
-            }
+            Some(other) => Err(format!(
+                "{}: \"epoch\", \"first\" or \"start\" was expected, found {other:?}",
+                table.place("align")
+            )),
         }
     }
 
@@ -292,25 +383,32 @@ impl Builder {
             }
             "by" => {
                 let fields = match argument {
-                    Tree::List(list) => list.iter().map(|tree| Func::read(tree, at)).collect::<Result<_, _>>()?,
+                    Tree::List(list) => {
+                        list.iter().map(|tree| Func::read(tree, at)).collect::<Result<_, _>>()?
+                    }
                     one => vec![Func::read(one, at)?],
                 };
                 let idle = match table.get("idle") {
                     Some(Tree::Text(never)) if never == "never" => None,
                     Some(tree) => Some(span(tree, &table.place("idle"))?),
-                    None => (!self.riemann).then_some(Span::minutes(60)),
+                    None => (!self.riemann).then(|| self.idle(inside)),
                 };
                 let limit = table.count("forks")?.unwrap_or(10_000).clamp(1, 1_000_000);
                 self.plan.forks[inside].idle = idle;
                 Kind::By(By { fields, opens: inside, limit })
             }
             "to" => {
-                let Tree::Text(output) = argument else { return table.wrong(name, "the name of an output", argument) };
+                let Tree::Text(output) = argument else {
+                    return table.wrong(name, "the name of an output", argument);
+                };
                 let json = match table.text("as")? {
                     None | Some("event") => false,
                     Some("json") => true,
                     Some(other) => {
-                        return Err(format!("{}: \"event\" or \"json\" was expected, found {other:?}", table.place("as")));
+                        return Err(format!(
+                            "{}: \"event\" or \"json\" was expected, found {other:?}",
+                            table.place("as")
+                        ));
                     }
                 };
                 let known = self.plan.outputs.iter().position(|other| other == output);
@@ -371,7 +469,11 @@ impl Builder {
     ) -> Result<(Vec<Pred>, Vec<Option<NodeId>>), String> {
         let (of, list) = if name == "splitp" {
             let Tree::Text(op) = argument else {
-                return table.wrong(name, "how the value of a clause stands to that of the event, like \"<=\",", argument);
+                return table.wrong(
+                    name,
+                    "how the value of a clause stands to that of the event, like \"<=\",",
+                    argument,
+                );
             };
             // What holds of a clause's value and the event's holds of them the other way round.
             let turned = match op.as_str() {
@@ -422,7 +524,9 @@ impl Builder {
 
     fn fields(tree: &Tree, at: &str) -> Result<Vec<(Name, Value)>, String> {
         match tree {
-            Tree::Map(map) => Ok(map.iter().map(|(name, value)| (Name::of(name), Value::from(value))).collect()),
+            Tree::Map(map) => {
+                Ok(map.iter().map(|(name, value)| (Name::of(name), Value::from(value))).collect())
+            }
             other => Err(format!("{at}: a table of fields was expected, found {}", other.kind())),
         }
     }
@@ -462,7 +566,8 @@ impl Builder {
             "default" => Map::Default(Self::fields(argument, at)?),
             "adjust" => match argument {
                 Tree::Text(field) => {
-                    let f = Func::read(table.need("f", "a function of the field's value")?, &table.place("f"))?;
+                    let f =
+                        Func::read(table.need("f", "a function of the field's value")?, &table.place("f"))?;
                     Map::Adjust(Name::of(field), f)
                 }
                 function => Map::Smap { f: Func::read(function, at)?, null: false },
@@ -482,7 +587,8 @@ impl Builder {
     fn recipe(&self, name: &str, table: &Table<'_>, argument: &Tree, at: &str) -> Result<Recipe, String> {
         let riemann = self.riemann;
         let long = |what: Option<Span>, name: &str| {
-            let span = what.ok_or_else(|| format!("{}: `{name}` is missing: a length of time, like \"5s\"", table.at))?;
+            let span = what
+                .ok_or_else(|| format!("{}: `{name}` is missing: a length of time, like \"5s\"", table.at))?;
             if span.0 > 0 {
                 Ok(span)
             } else {
@@ -499,7 +605,9 @@ impl Builder {
                 let f = match argument {
                     Tree::Map(map) => match &map[..] {
                         [(kind, Tree::Text(f))] if kind == "reduce" && f == "+" => Reduce::Plus,
-                        [(kind, Tree::Text(f))] if kind == "event_reduce" && f == "max-metric" => Reduce::MaxMetric,
+                        [(kind, Tree::Text(f))] if kind == "event_reduce" && f == "max-metric" => {
+                            Reduce::MaxMetric
+                        }
                         _ => return table.wrong(name, "\"+\" or \"max-metric\"", argument),
                     },
                     Tree::Text(f) if f == "+" => Reduce::Plus,
@@ -516,14 +624,18 @@ impl Builder {
             "moving-event-window" => Recipe::LastN(as_count()?),
             "fixed-event-window" => Recipe::EveryN(as_count()?),
             "moving-time-window" => Recipe::MovingTime { span: span(argument, at)?, riemann },
-            "fixed-time-window" => Recipe::FixedTime { every: as_span()?, from: from(From::Epoch, From::First)?, riemann },
+            "fixed-time-window" => {
+                Recipe::FixedTime { every: as_span()?, from: from(From::Epoch, From::First)?, riemann }
+            }
             "batch" => Recipe::Batch {
                 n: as_count()?,
                 every: every()?,
                 from: from(From::First, From::Stage)?,
                 edges: table.flag("edges")?.unwrap_or(false),
             },
-            "coalesce" => Recipe::Coalesce { every: as_span()?, from: from(From::First, From::First)?, riemann },
+            "coalesce" => {
+                Recipe::Coalesce { every: as_span()?, from: from(From::First, From::First)?, riemann }
+            }
             "project" => match argument {
                 Tree::List(list) => {
                     Recipe::Project(list.iter().map(|tree| Pred::read(tree, at)).collect::<Result<_, _>>()?)
@@ -563,7 +675,9 @@ impl Builder {
             },
             "predict-linear" => Recipe::Predict {
                 n: as_count()?,
-                ahead: table.span("ahead")?.ok_or_else(|| format!("{}: `ahead` is missing: how far", table.at))?,
+                ahead: table
+                    .span("ahead")?
+                    .ok_or_else(|| format!("{}: `ahead` is missing: how far", table.at))?,
                 reuse: table.span("reuse")?.unwrap_or(Span::ZERO),
             },
             "clock-skew" => Recipe::ClockSkew,
@@ -574,7 +688,9 @@ impl Builder {
             },
             "fill-in-last" => Recipe::FillInLast {
                 every: as_span()?,
-                set: table.get("set").map_or(Ok(Vec::new()), |tree| Self::fields(tree, &table.place("set")))?,
+                set: table
+                    .get("set")
+                    .map_or(Ok(Vec::new()), |tree| Self::fields(tree, &table.place("set")))?,
             },
             "interpolate-constant" => Recipe::Interpolate { every: as_span()? },
             "changed" => Recipe::Changed {
@@ -582,11 +698,17 @@ impl Builder {
                 init: table.get("init").map_or(Value::Null, Value::from),
                 pairs: table.flag("pairs")?.unwrap_or(false),
             },
-            "changed-state" => Recipe::ChangedState { init: table.get("init").map_or(Value::Null, Value::from) },
+            "changed-state" => {
+                Recipe::ChangedState { init: table.get("init").map_or(Value::Null, Value::from) }
+            }
             "stable" => Recipe::Stable { hold: span(argument, at)?, f: self.func(table, "f", "state")? },
             "runs" => Recipe::Runs { n: small()?, f: self.func(table, "field", "state")? },
-            "throttle" => Recipe::Throttle { n: small()?, every: every()?, from: from(From::First, From::Stage)? },
-            "rollup" => Recipe::Rollup { n: small()?, every: every()?, from: from(From::First, From::Stage)? },
+            "throttle" => {
+                Recipe::Throttle { n: small()?, every: every()?, from: from(From::First, From::Stage)? }
+            }
+            "rollup" => {
+                Recipe::Rollup { n: small()?, every: every()?, from: from(From::First, From::Stage)? }
+            }
             "sum-over-time" => Recipe::Sum,
             "mean-over-time" => Recipe::Mean,
             other => return Err(format!("{at}: `{other}` is no stage")),
@@ -600,6 +722,35 @@ fn written(stage: &Tree) -> u64 {
     map.iter()
         .filter(|(name, _)| !["each", "split", "clauses", "then", "else", "bottom"].contains(&name.as_str()))
         .fold(0, |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes())))
+}
+
+/// A table that has no stage's name: with the one that was meant, if one is near, or with all of them.
+fn no_stage(at: &str, found: &[&str]) -> String {
+    let keys = if found.is_empty() { "an empty table".to_owned() } else { found.join(", ") };
+    let near = |key: &&str, name: &&'static str| {
+        let edits = edits(key, name);
+        (edits * 3 <= key.len()).then_some((edits, *name))
+    };
+    let meant =
+        found.iter().flat_map(|key| STAGES_BY_NAME.iter().filter_map(move |name| near(key, name))).min();
+    match meant {
+        Some((_, name)) => format!("{at}: a stage was expected, found {keys}: did you mean `{name}`?"),
+        _ => format!("{at}: a stage was expected, found {keys}; stages are {}", STAGES_BY_NAME.join(", ")),
+    }
+}
+
+/// How many letters have to be added, taken away or exchanged to make one word of the other.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (n, a) in from.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], n + 1);
+        for (m, b) in to.bytes().enumerate() {
+            let exchanged = corner + usize::from(a != b);
+            corner = row[m + 1];
+            row[m + 1] = exchanged.min(row[m].min(corner) + 1);
+        }
+    }
+    row[to.len()]
 }
 
 fn number_of(tree: &Tree, clause: &Table<'_>) -> Result<f64, String> {

@@ -5,8 +5,8 @@ use crate::run::{Clock, Item};
 use crate::tree::{Table, Tree, number, texts};
 use crate::value::Value;
 use tidegate_query::{Search, SmallMatcher};
-use tidegate_sdk::folds;
 use tidegate_sdk::Metric;
+use tidegate_sdk::folds;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -67,7 +67,10 @@ impl Pred {
     fn table(table: &Table<'_>) -> Result<Self, String> {
         let found = table.keys().find(|name| !matches!(*name, "field" | "f"));
         let Some(kind) = found else {
-            return Err(format!("{}: a predicate was expected, like {{ field = \"state\", equals = \"ok\" }}", table.at));
+            return Err(format!(
+                "{}: a predicate was expected, like {{ field = \"state\", equals = \"ok\" }}",
+                table.at
+            ));
         };
         let argument = table.need(kind, "")?;
         let place = table.place(kind);
@@ -144,7 +147,9 @@ impl Test {
                     Ok(regex) => Self::Regex(regex),
                     Err(why) => return Err(format!("{at}: a regular expression was expected: {why:?}")),
                 },
-                other => return Err(format!("{at}: a regular expression was expected, found {}", other.kind())),
+                other => {
+                    return Err(format!("{at}: a regular expression was expected, found {}", other.kind()));
+                }
             },
             "lt" | "<" => Self::Less(number(tree, at)?),
             "gt" | ">" => Self::More(number(tree, at)?),
@@ -173,7 +178,10 @@ impl Test {
         match &map[..] {
             [(kind, argument)] if kind == "map" => {
                 let Tree::Map(fields) = argument else {
-                    return Err(format!("{at}.map: a table of fields was expected, found {}", argument.kind()));
+                    return Err(format!(
+                        "{at}.map: a table of fields was expected, found {}",
+                        argument.kind()
+                    ));
                 };
                 let fields = fields.iter().map(|(name, pattern)| {
                     let func = Func::Field(crate::value::Name::of(name));
@@ -197,7 +205,7 @@ impl Test {
             Self::More(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_gt),
             Self::AtMost(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_le),
             Self::AtLeast(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_ge),
-            Self::Present(wanted) => !value.is_null() == *wanted,
+            Self::Present(wanted) => value.is_null() != *wanted,
             Self::Even => matches!(value, Value::Int(value) if value % 2 == 0),
             Self::Fits(fields) => {
                 let found = |func: &Func| -> Result<Value, Stop> { func.apply(value, clock.now) };

@@ -41,9 +41,9 @@ impl Tree {
             Self::Float(value) => of(4, &value.to_le_bytes()),
             Self::Text(text) => of(5, text.as_bytes()),
             Self::List(list) => list.iter().fold(of(6, &[]), |seed, value| value.hash(seed)),
-            Self::Map(map) => map
-                .iter()
-                .fold(of(7, &[]), |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes()))),
+            Self::Map(map) => map.iter().fold(of(7, &[]), |seed, (name, value)| {
+                value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes()))
+            }),
         }
     }
 
@@ -211,7 +211,10 @@ pub fn span(tree: &Tree, at: &str) -> Result<Span, String> {
         _ => None,
     };
     span.filter(|span| span.0 >= 0).ok_or_else(|| {
-        format!("{at}: a length of time was expected, like \"90s\", \"5m\" or a number of seconds, found {}", tree.kind())
+        format!(
+            "{at}: a length of time was expected, like \"90s\", \"5m\" or a number of seconds, found {}",
+            tree.kind()
+        )
     })
 }
 

@@ -117,7 +117,10 @@ impl Fact {
             time: Some(event.time()),
             ttl: event.ttl().map(f64::from),
             tags: (!tags.is_empty()).then_some(tags),
-            more: event.attributes().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect(),
+            more: event
+                .attributes()
+                .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
+                .collect(),
         }
     }
 
@@ -145,9 +148,11 @@ impl Fact {
                 Value::List(tags.iter().map(|tag| Value::Text(tag.clone())).collect())
             }),
             Name::Standard(Field::Attributes) => Value::Null,
-            Name::Other(name) => {
-                self.more.iter().find(|(other, _)| other == name).map_or(Value::Null, |(_, value)| value.clone())
-            }
+            Name::Other(name) => self
+                .more
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(Value::Null, |(_, value)| value.clone()),
         }
     }
 
@@ -284,10 +289,14 @@ impl Serialize for Json<'_> {
             Value::Text(text) => to.serialize_str(text),
             Value::List(list) => to.collect_seq(list.iter().map(Json)),
             Value::Fact(fact) => {
-                let standard = Field::ALL.into_iter().map(|field| (field.name(), fact.get(&Name::Standard(field))));
+                let standard =
+                    Field::ALL.into_iter().map(|field| (field.name(), fact.get(&Name::Standard(field))));
                 let more = fact.more.iter().map(|(name, value)| (name.as_str(), value.clone()));
                 to.collect_map(
-                    standard.chain(more).filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, Owned(value))),
+                    standard
+                        .chain(more)
+                        .filter(|(_, value)| !value.is_null())
+                        .map(|(name, value)| (name, Owned(value))),
                 )
             }
         }

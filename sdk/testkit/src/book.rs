@@ -1,4 +1,4 @@
-//! Every page for authors, so that its listings are compiled and run as tests.
+//! Every page with listings in Rust, so that they are compiled and run as tests.
 
 #[cfg(doctest)]
 mod pages {
@@ -12,6 +12,8 @@ mod pages {
     struct NewVersion;
     #[doc = include_str!("../../../docs/rules/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../../docs/coming-from-riemann.md")]
+    struct ComingFromRiemann;
     #[doc = include_str!("../../README.md")]
     struct Sdk;
 }

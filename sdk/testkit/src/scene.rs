@@ -29,7 +29,8 @@ use tidegate_sdk::rt::RuleManifest;
 /// Between two lines time moves as it does in production: to each moment at which a wake is due or a key runs out.
 pub struct Scene<R> {
     manifest: Manifest,
-    resolved: Resolved,
+    set: BTreeMap<String, String>,
+    to: BTreeMap<String, String>,
     rule: PhantomData<fn() -> R>,
 }
 
@@ -56,24 +57,45 @@ impl<R: Rule + RuleManifest> Scene<R> {
     }
 
     /// The rule with these settings, such as `limit_ms = 250, board = 'board'`. What is said of an output is the name that
-    /// the transcript has for it. Settings that a deployment would not accept panic with the same words.
+    /// the transcript has for it. Settings that a deployment would not accept panic with the same words when the scene is
+    /// played.
     pub fn with(settings: &str) -> Self {
         let manifest = match Manifest::from_json(R::MANIFEST.as_bytes()) {
             Ok(manifest) => manifest,
             Err(error) => panic!("{error}\n{}", R::MANIFEST),
         };
-        let set = given(settings);
-        let resolved = match manifest.resolve(&set, &BTreeMap::new()) {
-            Ok(resolved) => resolved,
-            Err(error) => panic!("{error}"),
-        };
-        Self { manifest, resolved, rule: PhantomData }
+        Self { manifest, set: given(settings), to: BTreeMap::new(), rule: PhantomData }
+    }
+
+    /// The same with one more setting, whatever characters are in it: the pipeline of the `standard` rule, say.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.set.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same with an output sent to the one of that name, as `--to` does. Rules that name outputs in their settings take
+    /// any name here.
+    #[must_use]
+    pub fn to(mut self, output: &str, name: &str) -> Self {
+        self.to.insert(output.to_owned(), name.to_owned());
+        self
     }
 
     /// The rule with another query, as a deployment may give it one.
     #[must_use]
     pub fn asking(mut self, query: &str) -> Self {
         query.clone_into(&mut self.manifest.query);
+        self
+    }
+
+    /// The rule with another key, as `--per` gives it one: `stream`, `host`, `service`, `whole` or `attribute:NAME`.
+    #[must_use]
+    pub fn per(mut self, key: &str) -> Self {
+        match key.parse() {
+            Ok(width) => self.manifest.per = width,
+            Err(error) => panic!("{error}"),
+        }
         self
     }
 
@@ -93,11 +115,18 @@ impl<R: Rule + RuleManifest> Scene<R> {
         self.begin(moments, zero)
     }
 
+    fn resolved(&self) -> Resolved {
+        match self.manifest.resolve(&self.set, &self.to) {
+            Ok(resolved) => resolved,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn begin(self, moments: Vec<Moment>, zero: Timestamp) -> Played {
         let tape = Arc::new(Mutex::new(Recording {
             package: self.manifest.name.clone(),
             test: std::thread::current().name().unwrap_or("scene").to_owned(),
-            settings: self.resolved.settings.clone(),
+            settings: self.resolved().settings,
             exchanges: Vec::new(),
         }));
         let guests = Linked::new(tape.clone());
@@ -113,7 +142,7 @@ impl<R: Rule + RuleManifest> Scene<R> {
         if let Err(error) = Matcher::parse(&self.manifest.query) {
             panic!("the query of {} does not parse: {error}", self.manifest.name);
         }
-        let mut spec = self.manifest.rule("", self.resolved.clone());
+        let mut spec = self.manifest.rule("", self.resolved());
         // Versions of a rule share their name, whatever their packages are called.
         "rule".clone_into(&mut spec.name);
         guests.take_in::<R>().clone_into(&mut spec.module);

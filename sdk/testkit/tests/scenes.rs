@@ -81,7 +81,7 @@ fn a_rule_that_panics_fails_the_scene_and_names_the_event() {
 #[test]
 #[should_panic(expected = "parameter answers:")]
 fn settings_that_a_deployment_would_refuse_fail_the_scene() {
-    let _ = Scene::<Chain>::with("answers = many");
+    let _ = Scene::<Chain>::with("answers = many").play("at\n0s");
 }
 
 #[test]

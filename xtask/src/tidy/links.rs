@@ -37,7 +37,7 @@ pub fn check(tree: &Tree) -> Vec<Untidy> {
 }
 
 /// The targets of all links, with their lines; listings are not looked at.
-fn targets(text: &str) -> Vec<(usize, String)> {
+pub fn targets(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut listing = false;
     for (number, line) in text.lines().enumerate() {
@@ -60,7 +60,7 @@ fn targets(text: &str) -> Vec<(usize, String)> {
 }
 
 /// A path relative to a file's folder as one in the repository; `None` when it leads out of it.
-fn resolve(from: &str, to: &str) -> Option<String> {
+pub fn resolve(from: &str, to: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();
     for part in to.trim_end_matches('/').split('/') {

@@ -161,3 +161,30 @@ fn links_lead_somewhere() {
         ]
     );
 }
+
+#[test]
+fn every_page_has_one_place_in_the_book() {
+    let summary = "# Summary\n\n[a](a.md)\n- [b](in/b.md)\n  - [b](in/b.md)\n- [gone](gone.md)\n- [out](../README.md)\n";
+    let files = [
+        ("docs/SUMMARY.md", summary),
+        ("docs/a.md", ""),
+        ("docs/in/b.md", ""),
+        ("docs/c.md", ""),
+        ("README.md", ""),
+    ];
+    let found: Vec<String> = super::summary::check(&tree(&files))
+        .iter()
+        .map(|untidy| format!("{}: {}", untidy.place, untidy.what))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "docs/SUMMARY.md:5: lists `in/b.md` again, after line 4",
+            "docs/SUMMARY.md:6: lists `gone.md`, which is no page under `docs`",
+            "docs/SUMMARY.md:7: lists `../README.md`, which is no page under `docs`",
+            "docs/c.md: is not in the book",
+        ]
+    );
+    assert_eq!(wrong(&[("docs/book.toml", "")]), ["docs/book.toml: is the book of no pages"]);
+    assert_eq!(wrong(&[("docs/a.md", "")]), [""; 0]);
+}
