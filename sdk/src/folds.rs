@@ -46,7 +46,9 @@ pub fn sum(numbers: &[Option<Metric>]) -> Metric {
 /// Multiplied, without those that are missing; 1 of none.
 pub fn product(numbers: &[Option<Metric>]) -> Metric {
     present(numbers).fold(Metric::Int(1), |a, b| match (a, b) {
-        (Metric::Int(a), Metric::Int(b)) => a.checked_mul(b).map_or(Metric::Float(a as f64 * b as f64), Metric::Int),
+        (Metric::Int(a), Metric::Int(b)) => {
+            a.checked_mul(b).map_or(Metric::Float(a as f64 * b as f64), Metric::Int)
+        }
         (a, b) => Metric::Float(a.as_f64() * b.as_f64()),
     })
 }
@@ -79,12 +81,12 @@ pub fn quotient(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
     Ok(Metric::Float(others.iter().fold(first.as_f64(), |a, b| a / b.as_f64())))
 }
 
-/// As [`quotient`], but 0 where any of the numbers is zero.
+/// As [`quotient`], but 0 where any of the numbers is zero and none before it is missing.
 pub fn quotient_sloppy(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
-    let all: Vec<Metric> =
-        numbers.iter().map(|number| number.ok_or(NoNumber::Missing)).collect::<Result<_, _>>()?;
-    if all.iter().any(|number| number.as_f64() == 0.0) {
-        return Ok(Metric::Int(0));
+    for number in numbers {
+        if number.ok_or(NoNumber::Missing)?.as_f64() == 0.0 {
+            return Ok(Metric::Int(0));
+        }
     }
     quotient(numbers)
 }
@@ -98,7 +100,8 @@ pub fn mean(numbers: &[Option<Metric>]) -> Option<f64> {
 /// The population standard deviation of those that are there.
 pub fn std_dev(numbers: &[Option<Metric>]) -> Option<f64> {
     let (mean, count) = (mean(numbers)?, present(numbers).count() as f64);
-    let squares: f64 = present(numbers).map(|number| (number.as_f64() - mean) * (number.as_f64() - mean)).sum();
+    let squares: f64 =
+        present(numbers).map(|number| (number.as_f64() - mean) * (number.as_f64() - mean)).sum();
     Some(libm::sqrt(squares / count))
 }
 
@@ -137,7 +140,9 @@ fn extreme(numbers: &[Option<Metric>], wanted: Ordering) -> Option<usize> {
     let mut best: Option<(usize, Metric)> = None;
     for (at, number) in numbers.iter().enumerate() {
         let Some(number) = *number else { continue };
-        if best.is_none_or(|(_, best)| matches!(order(number, best), found if found == wanted || found.is_eq())) {
+        if best
+            .is_none_or(|(_, best)| matches!(order(number, best), found if found == wanted || found.is_eq()))
+        {
             best = Some((at, number));
         }
     }

@@ -13,5 +13,7 @@ pub use crate::session::Session;
 pub use crate::top::Top;
 pub use crate::watchdog::{Heartbeat, Suppress};
 pub use crate::window::Tumbling;
-pub use crate::{Event, Level, Metric, Out, Output, Outputs, Params, Rule, Run, Saved, Span, State, Timestamp, log, rule};
+pub use crate::{
+    Event, Level, Metric, Out, Output, Outputs, Params, Rule, Run, Saved, Span, State, Timestamp, log, rule,
+};
 pub use serde::{Deserialize, Serialize};

@@ -8,7 +8,9 @@ use tidegate_event::{Metric, Span, Timestamp};
 /// Adds two numbers; whole ones stay whole as long as they fit.
 pub fn plus(a: Metric, b: Metric) -> Metric {
     match (a, b) {
-        (Metric::Int(a), Metric::Int(b)) => a.checked_add(b).map_or(Metric::Float(a as f64 + b as f64), Metric::Int),
+        (Metric::Int(a), Metric::Int(b)) => {
+            a.checked_add(b).map_or(Metric::Float(a as f64 + b as f64), Metric::Int)
+        }
         (a, b) => Metric::Float(a.as_f64() + b.as_f64()),
     }
 }
@@ -117,8 +119,9 @@ impl Forecast {
         let n = self.points.len() as f64;
         let points = || self.points.iter().map(|(time, value)| ((*time - origin).secs_f64(), *value));
         let (x, y) = points().fold((0.0, 0.0), |(x, y), (px, py)| (x + px / n, y + py / n));
-        let (over, under) = points()
-            .fold((0.0, 0.0), |(over, under), (px, py)| (over + (px - x) * (py - y), under + (px - x) * (px - x)));
+        let (over, under) = points().fold((0.0, 0.0), |(over, under), (px, py)| {
+            (over + (px - x) * (py - y), under + (px - x) * (px - x))
+        });
         (under > 0.0).then(|| Line { origin, slope: over / under, level: y - over / under * x })
     }
 

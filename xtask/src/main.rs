@@ -143,7 +143,8 @@ fn cases(files: &[String]) -> anyhow::Result<()> {
     program::build_wasm("small", &workspace.standard)?;
     let here = std::env::current_dir()?;
     let module = workspace.module("standard").to_string_lossy().into_owned();
-    let files: Vec<String> = files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
+    let files: Vec<String> =
+        files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
     let mut words = vec!["run", "--quiet", "--package", "cases", "--", &module];
     words.extend(files.iter().map(String::as_str));
     program::run(program::cargo(&words))

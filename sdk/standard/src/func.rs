@@ -12,12 +12,17 @@ pub type Stop = &'static str;
 #[derive(Clone, Debug)]
 pub enum Func {
     Identity,
+    /// Always this.
+    Const(Value),
     Field(Name),
     Add(Metric),
     Multiply(Metric),
     Duplicate(usize),
     Append(String),
-    CountInto { of: Name, field: Name },
+    CountInto {
+        of: Name,
+        field: Name,
+    },
     Fold(Fold),
 }
 
@@ -39,6 +44,13 @@ pub enum Fold {
     Maximum,
     StdDev,
     Count,
+    /// The last that is so compared to all before it; of equal ones the last, or the first.
+    Extremum {
+        least: bool,
+        last: bool,
+    },
+    /// The metrics alone.
+    Metrics,
     /// Percentiles: each part with what is put behind the service, if anything is.
     Samples(Vec<(f64, Option<String>)>),
 }
@@ -70,6 +82,7 @@ impl Func {
         };
         let func = match kind {
             "identity" => Self::Identity,
+            "const" => Self::Const(argument.into()),
             "field" => match argument {
                 Tree::Text(name) => Self::Field(Name::of(name)),
                 other => return table.wrong(kind, "the name of a field", other),
@@ -84,7 +97,8 @@ impl Func {
             "count_into" => {
                 let inside = Table::new(place.clone(), argument)?;
                 let of = inside.text("of")?.ok_or_else(|| format!("{place}: `of` is missing: a field"))?;
-                let field = inside.text("field")?.ok_or_else(|| format!("{place}: `field` is missing: a field"))?;
+                let field =
+                    inside.text("field")?.ok_or_else(|| format!("{place}: `field` is missing: a field"))?;
                 inside.finish()?;
                 Self::CountInto { of: Name::of(of), field: Name::of(field) }
             }
@@ -98,8 +112,8 @@ impl Func {
             },
             other => {
                 return Err(format!(
-                    "{at}: a function was expected (a field's name, or one of identity, field, add, multiply, duplicate, \
-                     append, count_into, fold), found `{other}`"
+                    "{at}: a function was expected (a field's name, or one of identity, const, field, add, multiply, \
+                     duplicate, append, count_into, fold), found `{other}`"
                 ));
             }
         };
@@ -111,6 +125,7 @@ impl Func {
     pub fn apply(&self, value: &Value, now: Timestamp) -> Result<Value, Stop> {
         Ok(match self {
             Self::Identity => value.clone(),
+            Self::Const(value) => value.clone(),
             Self::Field(name) => match value {
                 Value::Fact(fact) => fact.get(name),
                 Value::Null => Value::Null,
@@ -167,6 +182,14 @@ impl Fold {
             "maximum" => Self::Maximum,
             "std-dev" => Self::StdDev,
             "count" => Self::Count,
+            "non-nil-metrics" => Self::Metrics,
+            "extremum" => match table.text("comparison")? {
+                Some("<") => Self::Extremum { least: true, last: false },
+                Some("<=") => Self::Extremum { least: true, last: true },
+                Some(">") => Self::Extremum { least: false, last: false },
+                Some(">=") => Self::Extremum { least: false, last: true },
+                _ => return Err(format!("{}: `comparison` was expected, one of <, <=, >, >=", table.at)),
+            },
             "sorted-sample" => Self::Samples(points(table)?),
             "sorted-sample-extract" => {
                 Self::Samples(points(table)?.into_iter().map(|(part, _)| (part, None)).collect())
@@ -177,12 +200,11 @@ impl Fold {
 
     /// What it makes of a list. Nulls may stand in it.
     pub fn apply(&self, list: &[Value], now: Timestamp) -> Result<Value, Stop> {
-        let numbers: Vec<Option<Metric>> = list.iter().map(|value| value.fact().and_then(|fact| fact.metric)).collect();
+        let numbers: Vec<Option<Metric>> =
+            list.iter().map(|value| value.fact().and_then(|fact| fact.metric)).collect();
         let first = list.iter().find_map(Value::fact);
         let with = |metric: Option<Metric>| {
-            first.map_or(Value::Null, |fact| {
-                Value::Fact(Box::new(Fact { metric, ..fact.clone() }))
-            })
+            first.map_or(Value::Null, |fact| Value::Fact(Box::new(Fact { metric, ..fact.clone() })))
         };
         let place = |at: Option<usize>| at.map_or(Value::Null, |at| list[at].clone());
         let divided = |result: Result<Metric, NoNumber>| match list.first() {
@@ -200,6 +222,8 @@ impl Fold {
         Ok(match self {
             Self::Sum => with(Some(folds::sum(&numbers))),
             Self::Product => with(Some(folds::product(&numbers))),
+            // There is nothing to do with one alone, not even if it has no metric.
+            Self::Difference | Self::Quotient if numbers.len() == 1 => list[0].clone(),
             Self::Difference => divided(folds::difference(&numbers)),
             Self::Quotient => divided(folds::quotient(&numbers)),
             Self::QuotientSloppy => match list.first() {
@@ -207,6 +231,10 @@ impl Fold {
                 _ => with(Some(folds::quotient_sloppy(&numbers).map_err(NoNumber::text)?)),
             },
             Self::Strict(fold) => {
+                if let [one] = numbers[..] {
+                    let fact = || Fact { metric: one, ..Fact::default() };
+                    return Ok(if first.is_some() { with(one) } else { Value::Fact(Box::new(fact())) });
+                }
                 if numbers.iter().any(Option::is_none) {
                     return Err(NoNumber::Missing.text());
                 }
@@ -224,12 +252,32 @@ impl Fold {
             }
             Self::Mean => folds::mean(&numbers).map_or(Value::Null, |mean| with(Some(Metric::Float(mean)))),
             Self::StdDev if first.is_none() => Value::Null,
-            Self::StdDev => with(Some(Metric::Float(folds::std_dev(&numbers).ok_or(NoNumber::ZeroDivisor.text())?))),
+            Self::StdDev => {
+                with(Some(Metric::Float(folds::std_dev(&numbers).ok_or(NoNumber::ZeroDivisor.text())?)))
+            }
             Self::Median => place(folds::median(&numbers)),
+            Self::Extremum { least, last } => {
+                let place_of = |numbers: &[Option<Metric>]| match *least {
+                    true => folds::minimum(numbers),
+                    false => folds::maximum(numbers),
+                };
+                // Of equal ones the last; so the first is what is last the other way round.
+                place(if *last {
+                    place_of(&numbers)
+                } else {
+                    let turned: Vec<Option<Metric>> = numbers.iter().rev().copied().collect();
+                    place_of(&turned).map(|at| numbers.len() - 1 - at)
+                })
+            }
+            Self::Metrics => {
+                Value::List(numbers.iter().flatten().map(|metric| crate::value::number(*metric)).collect())
+            }
             Self::Minimum => place(folds::minimum(&numbers)),
             Self::Maximum => place(folds::maximum(&numbers)),
             Self::Mode => place(folds::modes(&numbers).first().copied()),
-            Self::Modes => Value::List(folds::modes(&numbers).into_iter().map(|at| list[at].clone()).collect()),
+            Self::Modes => {
+                Value::List(folds::modes(&numbers).into_iter().map(|at| list[at].clone()).collect())
+            }
             Self::Count => {
                 let count = list.iter().filter(|value| !value.is_null()).count();
                 let metric = Some(Metric::Int(count as i64));
@@ -271,8 +319,21 @@ pub fn points(table: &Table<'_>) -> Result<Vec<(f64, Option<String>)>, String> {
 
 /// The list of points itself.
 pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, String> {
-    let Tree::List(list) = tree else {
-        return Err(format!("{at}: a list of parts between 0 and 1 was expected, found {}", tree.kind()));
+    let pairs: Vec<Tree>;
+    let list = match tree {
+        Tree::List(list) => list,
+        // A table of what is put behind the service, by the part.
+        Tree::Map(map) => {
+            let pair = |(part, behind): &(String, Tree)| {
+                let part = part.parse().map_or_else(|_| Tree::Text(part.clone()), Tree::Float);
+                Tree::List(vec![part, behind.clone()])
+            };
+            pairs = map.iter().map(pair).collect();
+            &pairs
+        }
+        other => {
+            return Err(format!("{at}: a list of parts between 0 and 1 was expected, found {}", other.kind()));
+        }
     };
     let part = |tree: &Tree| {
         number(tree, at).and_then(|part| {
@@ -289,7 +350,8 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
                 [of, Tree::Text(behind)] => Ok((part(of)?, Some(behind.clone()))),
                 _ => Err(format!("{at}: a pair like [0.5, \" median\"] was expected")),
             },
-            of => part(of).map(|of| (of, Some(format!(" {of}")))),
+            // Behind the service it stands as it is written.
+            of => part(of).map(|part| (part, Some(format!(" {}", of.kind())))),
         })
         .collect()
 }

@@ -1,15 +1,15 @@
 //! Stages that remember: what each is told when the pipeline is read ([`Recipe`]), what it remembers ([`Memory`]), and what it
 //! does with an item and with a moment. The remembering itself is done by the SDK's parts.
 
-use crate::func::{Func, Stop, samples};
+use crate::func::{Fold, Func, Stop, samples};
 use crate::pred::Pred;
 use crate::run::{Clock, Item, Pass};
 use crate::value::{Fact, Name, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_sdk::{
-    Align, Apdex, Batches, Counter, EveryN, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest, Leaders, Line, Metric,
-    MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker, Timestamp,
+    Align, Apdex, Batches, Counter, EveryN, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest, Leaders,
+    Line, Metric, MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker, Timestamp,
 };
 
 /// Where a stage's windows begin. What begins with the stage begins with the first event of its key or fork.
@@ -46,7 +46,7 @@ pub enum Recipe {
     Rate { every: Span, from: From, riemann: bool },
     Percentiles { every: Span, from: From, points: Vec<(f64, Option<String>)> },
     Slope,
-    SlopeEvery { every: Span, from: From },
+    SlopeEvery { every: Span, from: From, riemann: bool },
     EwmaTimeless { r: f64, zero: bool },
     Ewma { half_life: f64, zero: bool },
     Top { k: usize, f: Func, demote: bool },
@@ -54,7 +54,7 @@ pub enum Recipe {
     Predict { n: usize, ahead: Span, reuse: Span },
     ClockSkew,
     FillIn { every: Span, event: Value, at_once: bool },
-    FillInLast { every: Span, set: Vec<(Name, Value)> },
+    FillInLast { every: Span, f: Option<Func>, set: Vec<(Name, Value)> },
     Interpolate { every: Span },
     Changed { f: Func, init: Value, pairs: bool },
     ChangedState { init: Value },
@@ -67,10 +67,12 @@ pub enum Recipe {
 }
 
 /// How two become one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Reduce {
     Plus,
+    /// The later event with the larger metric.
     MaxMetric,
+    Fold(Fold),
 }
 
 /// What a stage remembers.
@@ -94,7 +96,7 @@ pub enum Memory {
     Top(Leaders<(Option<String>, Option<String>), Value>),
     Apdex { index: Apdex, last: Option<Value>, start: Timestamp },
     Predict { points: Forecast, line: Option<(Line, Timestamp)> },
-    ClockSkew(BTreeMap<Option<String>, (Timestamp, Timestamp)>),
+    ClockSkew(BTreeMap<Option<String>, Heard>),
     FillIn { silence: Silence, last: Option<Value> },
     Interpolate { last: Option<Value>, clock: Ticker },
     Changed { last: Value, item: Value },
@@ -124,13 +126,16 @@ impl Memory {
                 Self::FixedTime(if *riemann { windows.open_end() } else { windows })
             }
             Recipe::Batch { n, every, from, .. } => Self::Batch(Batches::new(*n, *every, from.at(started))),
-            Recipe::Coalesce { every, from, .. } => {
-                Self::Coalesce { latest: Latest::default(), clock: Ticker::new(*every, from.at(started)).at_once() }
-            }
+            Recipe::Coalesce { every, from, .. } => Self::Coalesce {
+                latest: Latest::default(),
+                clock: Ticker::new(*every, from.at(started)).at_once(),
+            },
             Recipe::Project(basis) => Self::Project(vec![None; basis.len()]),
-            Recipe::FoldInterval { every, from, .. } => {
-                Self::FoldInterval { values: Vec::new(), last: None, clock: Ticker::new(*every, from.at(started)) }
-            }
+            Recipe::FoldInterval { every, from, .. } => Self::FoldInterval {
+                values: Vec::new(),
+                last: None,
+                clock: Ticker::new(*every, from.at(started)),
+            },
             Recipe::Rate { every, from, .. } => {
                 Self::Rate { sum: 0.0, last: None, ttl: None, clock: Ticker::new(*every, from.at(started)) }
             }
@@ -138,8 +143,9 @@ impl Memory {
                 Self::Percentiles { samples: Vec::new(), clock: Ticker::new(*every, from.at(started)) }
             }
             Recipe::Slope => Self::Slope(Slope::default()),
-            Recipe::SlopeEvery { every, from } => {
+            Recipe::SlopeEvery { every, from, riemann } => {
                 let clock = Ticker::new(*every, from.at(started));
+                let clock = if *riemann { clock.at_once() } else { clock };
                 Self::SlopeEvery { now: None, before: None, earlier: None, clock }
             }
             Recipe::EwmaTimeless { zero: from, .. } => Self::Ewma { value: zero(*from), newest: None },
@@ -210,7 +216,7 @@ impl Memory {
                     *acc = Some(value);
                     return Ok(());
                 };
-                let after = match f.apply(&before, value) {
+                let after = match f.apply(&before, value, now) {
                     Ok(after) => after,
                     Err(stop) => {
                         *acc = Some(before);
@@ -273,9 +279,12 @@ impl Memory {
             }
             (Self::Project(members), Recipe::Project(basis)) => project(members, basis, item, clock, pass),
             (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, .. }) => {
-                let value = item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
-                tick_for(ticker, &item, clock);
-                if !value.is_null() {
+                let value =
+                    item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
+                if tick_for(ticker, &item, clock) {
+                    values.clear();
+                    *last = None;
+                } else if !value.is_null() {
                     if values.len() < LIST_MAX {
                         values.push(value);
                     }
@@ -306,11 +315,14 @@ impl Memory {
                     pass.on(item.set_metric(Some(Metric::Float(grows)))?);
                 }
             }
-            (Self::SlopeEvery { now: latest, before, clock: ticker, .. }, _) => {
+            (
+                Self::SlopeEvery { now: latest, before, clock: ticker, .. },
+                Recipe::SlopeEvery { riemann, .. },
+            ) => {
                 tick_for(ticker, &item, clock);
                 if item.metric(clock).is_some() {
                     let value = item.own(clock);
-                    if before.is_none() && latest.is_none() {
+                    if !*riemann && before.is_none() && latest.is_none() {
                         *before = Some(value);
                     } else {
                         *latest = Some(value);
@@ -331,7 +343,7 @@ impl Memory {
                     return Ok(());
                 };
                 let metric = metric.as_f64();
-                let time = item.time(clock).unwrap_or(now);
+                let time = item.time(clock).unwrap_or(if *zero { Timestamp::EPOCH } else { now });
                 let since = newest.map_or(0.0, |newest| (time - newest).secs_f64());
                 let decay = |secs: f64| libm::exp2(-secs / half_life);
                 let new = match (*value, *zero) {
@@ -347,7 +359,9 @@ impl Memory {
                 (fact.metric, fact.time) = (Some(Metric::Float(new)), Some(newest_now));
                 pass.value(Value::Fact(fact));
             }
-            (Self::Top(leaders), Recipe::Top { f, demote, .. }) => top(leaders, f, *demote, item, clock, pass)?,
+            (Self::Top(leaders), Recipe::Top { f, demote, .. }) => {
+                top(leaders, f, *demote, item, clock, pass)?
+            }
             (Self::Apdex { index, last, start }, Recipe::Apdex { every, from, satisfied, tolerated }) => {
                 if item.expired(clock) {
                     return Ok(());
@@ -365,7 +379,9 @@ impl Memory {
                 *last = Some(item.own(clock));
             }
             (Self::Predict { points, line }, Recipe::Predict { ahead, reuse, .. }) => {
-                let (Some(metric), Some(time)) = (item.metric(clock), item.time(clock)) else { return Ok(()) };
+                let (Some(metric), Some(time)) = (item.metric(clock), item.time(clock)) else {
+                    return Ok(());
+                };
                 points.add(time, metric.as_f64());
                 let kept = line.filter(|(_, until)| now < *until).map(|(line, _)| line);
                 let Some(used) = kept.or_else(|| points.line()) else { return Ok(()) };
@@ -374,21 +390,7 @@ impl Memory {
                 }
                 pass.on(item.set_metric(Some(Metric::Float(used.at(time + *ahead))))?);
             }
-            (Self::ClockSkew(heard), _) => {
-                if item.expired(clock) {
-                    pass.on(item);
-                    return Ok(());
-                }
-                let Some(time) = item.time(clock) else { return Ok(()) };
-                let (host, _) = item.stream(clock);
-                if heard.len() < KINDS_MAX || heard.contains_key(&host) {
-                    heard.insert(host, (time, now));
-                }
-                let mut clocks: Vec<i64> = heard.values().map(|(time, at)| time.0 + (now - *at).0).collect();
-                clocks.sort_unstable();
-                let median = clocks.get(clocks.len() / 2).copied().unwrap_or(time.0);
-                pass.on(item.set_metric(Some(Metric::Float(Span(time.0 - median).secs_f64())))?);
-            }
+            (Self::ClockSkew(heard), _) => clock_skew(heard, item, clock, pass)?,
             (Self::FillIn { silence, last }, recipe) => {
                 if item.expired(clock) {
                     silence.stop();
@@ -489,16 +491,19 @@ impl Memory {
                     pass.list(with_edges(list, batches, *edges));
                 }
             }
-            (Self::Coalesce { latest, clock: ticker }, _) => {
+            (Self::Coalesce { latest, clock: ticker }, Recipe::Coalesce { riemann, .. }) => {
                 if ticker.tick(now) {
                     pass.list(latest.values().cloned());
                     latest.expire(now);
-                    if latest.is_empty() {
+                    if latest.is_empty() && !*riemann {
                         ticker.stop();
                     }
                 }
             }
-            (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, f, empty, .. }) => {
+            (
+                Self::FoldInterval { values, last, clock: ticker },
+                Recipe::FoldInterval { field, f, empty, .. },
+            ) => {
                 if ticker.tick(now) {
                     let values = std::mem::take(values);
                     let mut fact = match last.take() {
@@ -511,11 +516,13 @@ impl Memory {
                     pass.value(Value::Fact(fact));
                 }
             }
-            (Self::Rate { sum, last, ttl, clock: ticker }, Recipe::Rate { every, .. }) => {
-                if ticker.tick(now)
-                    && let Some(Value::Fact(last)) = last
-                {
-                    let mut fact = last.clone();
+            (Self::Rate { sum, last, ttl, clock: ticker }, Recipe::Rate { every, riemann, .. }) => {
+                if ticker.tick(now) {
+                    let mut fact = match last {
+                        Some(Value::Fact(last)) => last.clone(),
+                        _ if *riemann => Box::default(),
+                        _ => return Ok(()),
+                    };
                     fact.metric = Some(Metric::Float(std::mem::take(sum) / every.secs_f64()));
                     fact.time = Some(now);
                     fact.ttl = *ttl;
@@ -533,24 +540,21 @@ impl Memory {
             }
             (Self::SlopeEvery { now: latest, before, earlier, clock: ticker }, _) => {
                 if ticker.tick(now) {
-                    let quiet = latest.is_none();
-                    if let Some(latest) = latest.take() {
-                        *earlier = before.replace(latest);
-                    }
-                    let slope = match (&*earlier, &*before) {
-                        _ if quiet => earlier.is_some().then_some(0.0),
-                        (Some(a), Some(b)) => Some(slope_of(a, b)),
-                        _ => None,
+                    *earlier = match latest.take() {
+                        Some(latest) => before.replace(latest),
+                        None => before.clone(),
                     };
-                    if let (Some(slope), Some(Value::Fact(last))) = (slope, &*before) {
-                        let mut fact = last.clone();
+                    if let (Some(from), Some(Value::Fact(to))) = (&*earlier, &*before) {
+                        let slope = slope_of(from.fact().ok_or("an event was expected")?, to)?;
+                        let mut fact = to.clone();
                         (fact.metric, fact.time) = (Some(Metric::Float(slope)), Some(now));
                         pass.value(Value::Fact(fact));
                     }
                 }
             }
             (Self::Apdex { index, last, .. }, _) => {
-                if let (Some(score), Some(Value::Fact(mut fact))) = (std::mem::take(index).get(), last.take()) {
+                if let (Some(score), Some(Value::Fact(mut fact))) = (std::mem::take(index).get(), last.take())
+                {
                     fact.metric = Some(Metric::Float(score));
                     pass.value(Value::Fact(fact));
                 }
@@ -560,11 +564,12 @@ impl Memory {
                     pass.value(at(event.clone(), now));
                 }
             }
-            (Self::FillIn { silence, last }, Recipe::FillInLast { set, .. }) => {
+            (Self::FillIn { silence, last }, Recipe::FillInLast { f, set, .. }) => {
                 if silence.tick(now)
                     && let Some(last) = last
                 {
-                    let Value::Fact(mut fact) = at(last.clone(), now) else { return Err("an event was expected") };
+                    let last = f.as_ref().map_or_else(|| Ok(last.clone()), |f| f.apply(last, now))?;
+                    let Value::Fact(mut fact) = at(last, now) else { return Err("an event was expected") };
                     set.iter().try_for_each(|(name, value)| fact.set(name, value.clone()))?;
                     pass.value(Value::Fact(fact));
                 }
@@ -589,7 +594,7 @@ impl Memory {
 }
 
 impl Reduce {
-    fn apply(self, before: &Value, value: Value) -> Result<Value, Stop> {
+    fn apply(&self, before: &Value, value: Value, now: Timestamp) -> Result<Value, Stop> {
         match self {
             Self::Plus => {
                 let numbers = [before.number(), value.number()];
@@ -599,10 +604,15 @@ impl Reduce {
                 Ok(crate::value::number(tidegate_sdk::folds::sum(&numbers)))
             }
             Self::MaxMetric => {
-                let numbers = [before, &value].map(|value| value.fact().and_then(|fact| fact.metric));
-                let larger = tidegate_sdk::folds::maximum(&numbers).ok_or("events with metrics were expected")?;
-                Ok(if larger == 0 { before.clone() } else { value })
+                let metric = |value: &Value| value.fact().and_then(|fact| fact.metric);
+                let (Some(a), Some(b), Value::Fact(mut fact)) = (metric(before), metric(&value), value)
+                else {
+                    return Err("events with metrics were expected");
+                };
+                fact.metric = Some(if tidegate_sdk::folds::order(a, b).is_gt() { a } else { b });
+                Ok(Value::Fact(fact))
             }
+            Self::Fold(fold) => fold.apply(&[before.clone(), value], now),
         }
     }
 }
@@ -629,7 +639,13 @@ fn with_edges(mut list: Vec<Value>, batches: &Batches<Value>, edges: bool) -> Ve
     list
 }
 
-fn project(members: &mut [Option<Value>], basis: &[Pred], item: Item, clock: &Clock<'_, '_>, pass: &mut Pass) {
+fn project(
+    members: &mut [Option<Value>],
+    basis: &[Pred],
+    item: Item,
+    clock: &Clock<'_, '_>,
+    pass: &mut Pass,
+) {
     let mut wanted = false;
     for (member, pred) in members.iter_mut().zip(basis) {
         if pred.holds(&item, clock) {
@@ -666,9 +682,7 @@ fn top(
     let expired = item.expired(clock);
     let value = item.own(clock);
     let number = f.apply(&value, now)?.number();
-    let stub = |value: &Value| {
-        value.fact().map_or(Value::Null, |fact| Value::Fact(Box::new(fact.stub(now))))
-    };
+    let stub = |value: &Value| value.fact().map_or(Value::Null, |fact| Value::Fact(Box::new(fact.stub(now))));
     let (leads, displaced) = match number.filter(|_| !expired) {
         None => {
             leaders.remove(&name);
@@ -683,10 +697,12 @@ fn top(
         pass.0.push((0, Item::Own(stub(&displaced))));
         pass.0.push((1, Item::Own(displaced)));
     }
-    let (whole, gone) = if leads { (0, 1) } else { (1, 0) };
-    pass.0.push((gone, Item::Own(stub(&value))));
-    pass.0.push((whole, Item::Own(value)));
-    pass.0.sort_by_key(|(port, _)| *port);
+    // The side that it leaves hears of it first; what has expired goes to both as it is.
+    match (expired, leads) {
+        (true, _) => pass.0.extend([(0, Item::Own(value.clone())), (1, Item::Own(value))]),
+        (false, true) => pass.0.extend([(1, Item::Own(stub(&value))), (0, Item::Own(value))]),
+        (false, false) => pass.0.extend([(0, Item::Own(stub(&value))), (1, Item::Own(value))]),
+    }
     Ok(())
 }
 
@@ -699,8 +715,8 @@ fn fold_values(f: &Func, values: Vec<Value>, now: Timestamp) -> Result<Value, St
         .collect();
     if facts.is_empty() {
         return Ok(match fold {
-            crate::func::Fold::Sum | crate::func::Fold::Count => Value::Int(0),
-            crate::func::Fold::Product => Value::Int(1),
+            Fold::Sum | Fold::Count => Value::Int(0),
+            Fold::Product => Value::Int(1),
             _ => Value::Null,
         });
     }
@@ -710,13 +726,51 @@ fn fold_values(f: &Func, values: Vec<Value>, now: Timestamp) -> Result<Value, St
     }
 }
 
-fn slope_of(a: &Value, b: &Value) -> f64 {
-    let point = |value: &Value| {
-        let fact = value.fact()?;
-        Some((fact.time?, fact.metric?.as_f64()))
+fn slope_of(a: &Fact, b: &Fact) -> Result<f64, Stop> {
+    let point = |fact: &Fact| Some((fact.time?, fact.metric?.as_f64()));
+    let (Some((from, before)), Some((to, after))) = (point(a), point(b)) else {
+        return Err("events with a time were expected");
     };
-    let (Some((from, before)), Some((to, after))) = (point(a), point(b)) else { return 0.0 };
-    if from == to { 0.0 } else { (after - before) / (to - from).secs_f64() }
+    Ok(if from == to { 0.0 } else { (after - before) / (to - from).secs_f64() })
+}
+
+/// What a host's clock said, when it said so, and for how long that counts.
+pub type Heard = (Timestamp, Timestamp, Timestamp);
+
+/// What is past its time-to-live counts once more, as in `coalesce`.
+fn clock_skew(
+    heard: &mut BTreeMap<Option<String>, Heard>,
+    item: Item,
+    clock: &Clock<'_, '_>,
+    pass: &mut Pass,
+) -> Result<(), Stop> {
+    let now = clock.now;
+    let (host, _) = item.stream(clock);
+    if item.expired(clock) {
+        heard.remove(&host);
+        heard.retain(|_, (_, _, until)| *until >= now);
+        pass.on(item);
+        return Ok(());
+    }
+    let time = item.time(clock);
+    match time {
+        Some(time) if heard.len() < KINDS_MAX || heard.contains_key(&host) => {
+            let until = item.valid_until(clock, Some(crate::value::DEFAULT_TTL));
+            heard.insert(host, (time, now, until));
+        }
+        Some(_) => {}
+        None => drop(heard.remove(&host)),
+    }
+    let mut clocks: Vec<Timestamp> = heard.values().map(|(time, at, _)| *time + (now - *at)).collect();
+    heard.retain(|_, (_, _, until)| *until >= now);
+    clocks.sort_unstable();
+    let ahead = match (clocks.get(clocks.len() / 2), time) {
+        (None, _) => Span::ZERO,
+        (Some(median), Some(time)) => time - *median,
+        (Some(_), None) => return Err("an event with a time was expected"),
+    };
+    pass.on(item.set_metric(Some(Metric::Float(ahead.secs_f64())))?);
+    Ok(())
 }
 
 /// The same event at another time.

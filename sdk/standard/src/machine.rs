@@ -143,7 +143,8 @@ impl Machine {
                 copy.memories.push(found.and_then(Option::take).unwrap_or_else(fresh));
             }
             copy.due = vec![Timestamp::NEVER; copy.memories.len() + 1];
-            copy.opened.retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
+            copy.opened
+                .retain(|(by, _)| opens.get(by).is_some_and(|inner| plan.forks[*inner].within == fork));
             for (by, inner) in &copy.opened {
                 waiting.extend(inner.values().map(|at| (*at, opens[by])));
             }
@@ -203,6 +204,23 @@ impl Machine {
                 Kind::Split(preds) => {
                     1 + preds.iter().position(|pred| pred.holds(&item, &call.clock)).unwrap_or(preds.len())
                 }
+                Kind::Splitp { f, tests, wants_number, default } => {
+                    let value = item.with(&call.clock, |value| f.apply(value, call.clock.now));
+                    let found = match value {
+                        Ok(value) if *wants_number && value.number().is_none() => {
+                            Err("a number was expected")
+                        }
+                        Ok(value) => match tests.iter().position(|test| test.holds(&value, &call.clock)) {
+                            None if !default => Err("no clause fits, and there is no `else`"),
+                            found => Ok(1 + found.unwrap_or(tests.len())),
+                        },
+                        Err(stop) => Err(stop),
+                    };
+                    match found {
+                        Ok(port) => port,
+                        Err(stop) => return self.told(Err(stop), node, call),
+                    }
+                }
                 Kind::Each => {
                     for port in (1..stage.ports.len()).filter_map(|port| stage.ports[port]) {
                         self.run(port, copy, item.clone(), call);
@@ -231,7 +249,8 @@ impl Machine {
                     let Some(found) = self.copies[copy].as_mut() else { return };
                     let mut pass = Pass::default();
                     let started = found.started;
-                    let told = found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
+                    let told =
+                        found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
                     self.told(told, node, call);
                     self.schedule(copy, stage.memory, call.plan);
                     match one(pass) {
@@ -303,9 +322,12 @@ impl Machine {
             value.fact().map(|fact| Item::Own(Value::Fact(Box::new(fact.stub(now)))))
         });
         let (whole, other) = if holds { (1, 2) } else { (2, 1) };
-        let gone = if expired { Some(item.clone()) } else { stub };
-        let mut both = vec![(whole, Some(item)), (other, gone)];
-        both.sort_by_key(|(port, _)| *port);
+        // The side that it leaves hears of it first.
+        let both = if expired {
+            [(1, Some(item.clone())), (2, Some(item))]
+        } else {
+            [(other, stub), (whole, Some(item))]
+        };
         for (port, item) in both {
             if let (Some(next), Some(item)) = (call.plan.nodes[node].ports[port], item) {
                 self.run(next, copy, item, call);
@@ -330,14 +352,19 @@ impl Machine {
                     match value {
                         Ok(Value::Null) | Err(_) => part(&mut key, None),
                         Ok(Value::Text(text)) => part(&mut key, Some(&text)),
-                        Ok(other) => part(&mut key, Some(&other.to_json())),
+                        Ok(other) => {
+                            // A number is not the text that looks like it.
+                            key.push('\u{1d}');
+                            part(&mut key, Some(&other.to_json()));
+                        }
                     }
                 }
             }
         }
         let now = call.clock.now;
         let found = self.find(id, copy, &key).or_else(|| {
-            let open = self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
+            let open =
+                self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
             if open.is_some_and(|(_, opened)| opened.len() >= by.limit) {
                 self.crowded += 1;
                 CROWD.clone_into(&mut key);
@@ -358,7 +385,15 @@ impl Machine {
         opened.get(key).copied()
     }
 
-    fn open(&mut self, id: u64, fork: ForkId, within: usize, key: String, now: Timestamp, plan: &Plan) -> usize {
+    fn open(
+        &mut self,
+        id: u64,
+        fork: ForkId,
+        within: usize,
+        key: String,
+        now: Timestamp,
+        plan: &Plan,
+    ) -> usize {
         let at = self.free.pop_first().unwrap_or_else(|| {
             self.copies.push(None);
             self.copies.len() - 1
@@ -379,8 +414,17 @@ impl Machine {
                 None => copy.opened.push((id, BTreeMap::from([(key.clone(), at)]))),
             }
         }
-        self.copies[at] =
-            Some(Copy { by: id, within, key, started: now, last: now, memories, opened: Vec::new(), fork, due });
+        self.copies[at] = Some(Copy {
+            by: id,
+            within,
+            key,
+            started: now,
+            last: now,
+            memories,
+            opened: Vec::new(),
+            fork,
+            due,
+        });
         (0..slots).for_each(|slot| self.schedule(at, slot, plan));
         at
     }
@@ -392,10 +436,15 @@ impl Kind {
     }
 }
 
-/// One part of a key: what is missing differs from what is empty.
+/// One part of a key: what is missing differs from what is empty, and no text can look like the end of a part.
 fn part(key: &mut String, value: Option<&str>) {
     key.push(if value.is_some() { '\u{1e}' } else { '\u{1f}' });
-    key.push_str(value.unwrap_or_default());
+    for letter in value.unwrap_or_default().chars() {
+        if matches!(letter, '\u{1c}'..='\u{1f}') {
+            key.push('\u{1c}');
+        }
+        key.push(letter);
+    }
 }
 
 /// The one item that goes to the next stage, if it is that.
@@ -465,7 +514,10 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
 
 /// Every field as the fact has it, whatever the event had that the effect begins with.
 fn describe<'s>(to: Sending<'s>, fact: &Fact) -> Sending<'s> {
-    let text = |to: Sending<'s>, field: Field, value: &Option<String>, set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
+    let text = |to: Sending<'s>,
+                field: Field,
+                value: &Option<String>,
+                set: fn(Sending<'s>, &str) -> Sending<'s>| match value {
         Some(value) => set(to, value),
         None => to.without_field(field),
     };

@@ -15,7 +15,10 @@ pub enum Map {
     /// Passes what is expired, or what is not.
     Expired(bool),
     /// What a function makes of it; null only if that is wanted.
-    Smap { f: Func, null: bool },
+    Smap {
+        f: Func,
+        null: bool,
+    },
     Smapcat(Func),
     Flatten,
     With(Vec<(Name, Value)>),

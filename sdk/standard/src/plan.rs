@@ -63,6 +63,13 @@ pub enum Kind {
     Where(Pred),
     /// To the branch of the first that holds, or to the last one.
     Split(Vec<Pred>),
+    /// The same by what a function makes of it; without a default, what fits nowhere is an error.
+    Splitp {
+        f: Func,
+        tests: Vec<Test>,
+        wants_number: bool,
+        default: bool,
+    },
     /// To each branch.
     Each,
     /// To one branch, with a stub to the other.
@@ -70,7 +77,10 @@ pub enum Kind {
     By(By),
     Map(Map),
     Keep(Box<Recipe>),
-    To { output: usize, json: bool },
+    To {
+        output: usize,
+        json: bool,
+    },
     Emit,
     Log(Level),
 }
@@ -86,12 +96,64 @@ pub struct By {
 
 /// Riemann's name of each stage.
 pub const STAGES_BY_NAME: &[&str] = &[
-    "where", "match", "tagged", "tagged-any", "expired", "not-expired", "over", "under", "smap", "smap*", "smapcat",
-    "sflatten", "sreduce", "with", "default", "adjust", "scale", "tag", "untag", "each", "split", "splitp", "by", "dual",
-    "moving-event-window", "fixed-event-window", "moving-time-window", "fixed-time-window", "batch", "coalesce", "project",
-    "fold-interval", "rate", "percentiles", "counter", "ddt", "ewma-timeless", "ewma", "top", "apdex", "predict-linear",
-    "clock-skew", "sum-over-time", "mean-over-time", "fill-in", "fill-in-last", "interpolate-constant", "changed",
-    "changed-state", "stable", "runs", "throttle", "rollup", "parse", "to", "emit", "log", "next",
+    "where",
+    "match",
+    "tagged",
+    "tagged-any",
+    "expired",
+    "not-expired",
+    "over",
+    "under",
+    "smap",
+    "smap*",
+    "smapcat",
+    "sflatten",
+    "sreduce",
+    "with",
+    "default",
+    "adjust",
+    "scale",
+    "tag",
+    "untag",
+    "each",
+    "split",
+    "splitp",
+    "by",
+    "dual",
+    "moving-event-window",
+    "fixed-event-window",
+    "moving-time-window",
+    "fixed-time-window",
+    "batch",
+    "coalesce",
+    "project",
+    "fold-interval",
+    "rate",
+    "percentiles",
+    "counter",
+    "ddt",
+    "ewma-timeless",
+    "ewma",
+    "top",
+    "apdex",
+    "predict-linear",
+    "clock-skew",
+    "sum-over-time",
+    "mean-over-time",
+    "fill-in",
+    "fill-in-last",
+    "interpolate-constant",
+    "changed",
+    "changed-state",
+    "stable",
+    "runs",
+    "throttle",
+    "rollup",
+    "parse",
+    "to",
+    "emit",
+    "log",
+    "next",
 ];
 
 impl Plan {
@@ -101,18 +163,30 @@ impl Plan {
         let top = Table::new("pipeline".to_owned(), &tree)?;
         let stages = match top.get("stage").or_else(|| top.get("stages")) {
             Some(stages) => stages,
-            None => return Err("pipeline: `stage` is missing: write each stage as a table under [[stage]]".to_owned()),
+            None => {
+                return Err(
+                    "pipeline: `stage` is missing: write each stage as a table under [[stage]]".to_owned()
+                );
+            }
         };
         let riemann = match top.text("semantics")? {
             None | Some("tidegate") => false,
             Some("riemann") => true,
             Some(other) => {
-                return Err(format!("pipeline.semantics: \"tidegate\" or \"riemann\" was expected, found {other:?}"));
+                return Err(format!(
+                    "pipeline.semantics: \"tidegate\" or \"riemann\" was expected, found {other:?}"
+                ));
             }
         };
         top.finish()?;
         let mut builder = Builder {
-            plan: Self { nodes: Vec::new(), entry: None, forks: vec![Fork::default()], outputs: Vec::new(), id: 0 },
+            plan: Self {
+                nodes: Vec::new(),
+                entry: None,
+                forks: vec![Fork::default()],
+                outputs: Vec::new(),
+                id: 0,
+            },
             riemann,
             afters: Vec::new(),
         };
@@ -147,7 +221,13 @@ struct Builder {
 
 impl Builder {
     /// A list of stages, each of which passes on to the next. `after` is what `next = true` stands for within it.
-    fn list(&mut self, tree: &Tree, at: &str, fork: ForkId, after: Option<NodeId>) -> Result<Option<NodeId>, String> {
+    fn list(
+        &mut self,
+        tree: &Tree,
+        at: &str,
+        fork: ForkId,
+        after: Option<NodeId>,
+    ) -> Result<Option<NodeId>, String> {
         let one;
         let stages: &[Tree] = match tree {
             Tree::List(list) => list,
@@ -186,7 +266,9 @@ impl Builder {
                 ));
             };
             if let Some(other) = names.next() {
-                return Err(format!("{at}: one stage was expected, found two, `{name}` and `{other}`: give each a table"));
+                return Err(format!(
+                    "{at}: one stage was expected, found two, `{name}` and `{other}`: give each a table"
+                ));
             }
             let place = format!("{at}.{name}");
             if name == "next" {
@@ -201,7 +283,9 @@ impl Builder {
                 table.finish()?;
                 let around = self.afters.len().checked_sub(up).filter(|around| up > 0 && *around > 0);
                 let Some(around) = around else {
-                    return Err(format!("{place}: true, or how many branches to leave, was expected; found {up}"));
+                    return Err(format!(
+                        "{place}: true, or how many branches to leave, was expected; found {up}"
+                    ));
                 };
                 next = self.afters[around];
                 continue;
@@ -216,7 +300,13 @@ impl Builder {
         Ok(next)
     }
 
-    fn node(&mut self, kind: Kind, ports: Vec<Option<NodeId>>, fork: ForkId, at: &str) -> Result<NodeId, String> {
+    fn node(
+        &mut self,
+        kind: Kind,
+        ports: Vec<Option<NodeId>>,
+        fork: ForkId,
+        at: &str,
+    ) -> Result<NodeId, String> {
         let id = self.plan.nodes.len();
         if id >= STAGES {
             return Err(format!("{at}: a pipeline has at most {STAGES} stages, found more"));
@@ -238,9 +328,10 @@ impl Builder {
             Some("epoch") => Ok(From::Epoch),
             Some("first") => Ok(From::First),
             Some("start") => Ok(From::Stage),
-            Some(other) => {
-                Err(format!("{}: \"epoch\", \"first\" or \"start\" was expected, found {other:?}", table.place("align")))
-            }
+            Some(other) => Err(format!(
+                "{}: \"epoch\", \"first\" or \"start\" was expected, found {other:?}",
+                table.place("align")
+            )),
         }
     }
 
@@ -280,10 +371,10 @@ impl Builder {
                 Kind::Each
             }
             "split" | "splitp" => {
-                let (preds, branches) = self.clauses(name, table, argument, at, fork, next)?;
+                let (kind, branches) = self.clauses(name, table, argument, at, fork, next)?;
                 ports.extend(branches);
                 ports.push(self.branch(table, "else", fork, next)?);
-                Kind::Split(preds)
+                kind
             }
             "dual" => {
                 ports.push(self.branch(table, "then", fork, next)?);
@@ -292,7 +383,9 @@ impl Builder {
             }
             "by" => {
                 let fields = match argument {
-                    Tree::List(list) => list.iter().map(|tree| Func::read(tree, at)).collect::<Result<_, _>>()?,
+                    Tree::List(list) => {
+                        list.iter().map(|tree| Func::read(tree, at)).collect::<Result<_, _>>()?
+                    }
                     one => vec![Func::read(one, at)?],
                 };
                 let idle = match table.get("idle") {
@@ -305,12 +398,17 @@ impl Builder {
                 Kind::By(By { fields, opens: inside, limit })
             }
             "to" => {
-                let Tree::Text(output) = argument else { return table.wrong(name, "the name of an output", argument) };
+                let Tree::Text(output) = argument else {
+                    return table.wrong(name, "the name of an output", argument);
+                };
                 let json = match table.text("as")? {
                     None | Some("event") => false,
                     Some("json") => true,
                     Some(other) => {
-                        return Err(format!("{}: \"event\" or \"json\" was expected, found {other:?}", table.place("as")));
+                        return Err(format!(
+                            "{}: \"event\" or \"json\" was expected, found {other:?}",
+                            table.place("as")
+                        ));
                     }
                 };
                 let known = self.plan.outputs.iter().position(|other| other == output);
@@ -368,10 +466,14 @@ impl Builder {
         at: &str,
         fork: ForkId,
         next: Option<NodeId>,
-    ) -> Result<(Vec<Pred>, Vec<Option<NodeId>>), String> {
+    ) -> Result<(Kind, Vec<Option<NodeId>>), String> {
         let (of, list) = if name == "splitp" {
             let Tree::Text(op) = argument else {
-                return table.wrong(name, "how the value of a clause stands to that of the event, like \"<=\",", argument);
+                return table.wrong(
+                    name,
+                    "how the value of a clause stands to that of the event, like \"<=\",",
+                    argument,
+                );
             };
             // What holds of a clause's value and the event's holds of them the other way round.
             let turned = match op.as_str() {
@@ -380,7 +482,8 @@ impl Builder {
                 ">" => "<",
                 ">=" => "<=",
                 "=" => "=",
-                _ => return table.wrong(name, "one of <, <=, >, >=, =", argument),
+                "!=" => "!=",
+                _ => return table.wrong(name, "one of <, <=, >, >=, =, !=", argument),
             };
             let f = self.func(table, "f", "metric")?;
             (Some((turned, f)), table.need("clauses", "a list of tables with `value` and `then`")?)
@@ -390,27 +493,36 @@ impl Builder {
         let Tree::List(clauses) = list else {
             return Err(format!("{at}: a list of clauses was expected, found {}", list.kind()));
         };
-        let (mut preds, mut branches) = (Vec::new(), Vec::new());
+        let (mut preds, mut tests, mut branches) = (Vec::new(), Vec::new(), Vec::new());
         for (number, clause) in clauses.iter().enumerate() {
             let clause = Table::new(format!("{at}[{}]", number + 1), clause)?;
-            preds.push(match &of {
-                None => Pred::read(clause.need("where", "a predicate")?, &clause.place("where"))?,
-                Some((op, f)) => {
+            match &of {
+                None => preds.push(Pred::read(clause.need("where", "a predicate")?, &clause.place("where"))?),
+                Some((op, _)) => {
                     let value = clause.need("value", "what the event's is held against")?;
-                    let test = match (*op, value) {
+                    tests.push(match (*op, value) {
                         ("=", value) => Test::Equals(value.into()),
+                        ("!=", value) => Test::Differs(value.into()),
                         (">", value) => Test::More(number_of(value, &clause)?),
                         (">=", value) => Test::AtLeast(number_of(value, &clause)?),
                         ("<", value) => Test::Less(number_of(value, &clause)?),
                         (_, value) => Test::AtMost(number_of(value, &clause)?),
-                    };
-                    Pred::Of(f.clone(), test)
+                    });
                 }
-            });
+            }
             branches.push(self.branch(&clause, "then", fork, next)?);
             clause.finish()?;
         }
-        Ok((preds, branches))
+        let kind = match of {
+            None => Kind::Split(preds),
+            Some((op, f)) => {
+                // As in Riemann, where comparing what is no number is an error. Here it fits no clause.
+                let wants_number = self.riemann && !matches!(op, "=" | "!=");
+                let default = table.keys().any(|name| name == "else");
+                Kind::Splitp { f, tests, wants_number, default }
+            }
+        };
+        Ok((kind, branches))
     }
 
     fn func(&self, table: &Table<'_>, name: &str, usual: &str) -> Result<Func, String> {
@@ -422,7 +534,9 @@ impl Builder {
 
     fn fields(tree: &Tree, at: &str) -> Result<Vec<(Name, Value)>, String> {
         match tree {
-            Tree::Map(map) => Ok(map.iter().map(|(name, value)| (Name::of(name), Value::from(value))).collect()),
+            Tree::Map(map) => {
+                Ok(map.iter().map(|(name, value)| (Name::of(name), Value::from(value))).collect())
+            }
             other => Err(format!("{at}: a table of fields was expected, found {}", other.kind())),
         }
     }
@@ -462,7 +576,8 @@ impl Builder {
             "default" => Map::Default(Self::fields(argument, at)?),
             "adjust" => match argument {
                 Tree::Text(field) => {
-                    let f = Func::read(table.need("f", "a function of the field's value")?, &table.place("f"))?;
+                    let f =
+                        Func::read(table.need("f", "a function of the field's value")?, &table.place("f"))?;
                     Map::Adjust(Name::of(field), f)
                 }
                 function => Map::Smap { f: Func::read(function, at)?, null: false },
@@ -482,7 +597,8 @@ impl Builder {
     fn recipe(&self, name: &str, table: &Table<'_>, argument: &Tree, at: &str) -> Result<Recipe, String> {
         let riemann = self.riemann;
         let long = |what: Option<Span>, name: &str| {
-            let span = what.ok_or_else(|| format!("{}: `{name}` is missing: a length of time, like \"5s\"", table.at))?;
+            let span = what
+                .ok_or_else(|| format!("{}: `{name}` is missing: a length of time, like \"5s\"", table.at))?;
             if span.0 > 0 {
                 Ok(span)
             } else {
@@ -499,12 +615,17 @@ impl Builder {
                 let f = match argument {
                     Tree::Map(map) => match &map[..] {
                         [(kind, Tree::Text(f))] if kind == "reduce" && f == "+" => Reduce::Plus,
-                        [(kind, Tree::Text(f))] if kind == "event_reduce" && f == "max-metric" => Reduce::MaxMetric,
-                        _ => return table.wrong(name, "\"+\" or \"max-metric\"", argument),
+                        [(kind, Tree::Text(f))] if kind == "event_reduce" && f == "max-metric" => {
+                            Reduce::MaxMetric
+                        }
+                        _ => match Func::read(argument, at)? {
+                            Func::Fold(fold) => Reduce::Fold(fold),
+                            _ => return table.wrong(name, "\"+\", \"max-metric\" or a fold", argument),
+                        },
                     },
                     Tree::Text(f) if f == "+" => Reduce::Plus,
                     Tree::Text(f) if f == "max-metric" => Reduce::MaxMetric,
-                    other => return table.wrong(name, "\"+\" or \"max-metric\"", other),
+                    other => return table.wrong(name, "\"+\", \"max-metric\" or a fold", other),
                 };
                 Recipe::Reduce { f, init: table.get("init").map(Value::from) }
             }
@@ -516,14 +637,18 @@ impl Builder {
             "moving-event-window" => Recipe::LastN(as_count()?),
             "fixed-event-window" => Recipe::EveryN(as_count()?),
             "moving-time-window" => Recipe::MovingTime { span: span(argument, at)?, riemann },
-            "fixed-time-window" => Recipe::FixedTime { every: as_span()?, from: from(From::Epoch, From::First)?, riemann },
+            "fixed-time-window" => {
+                Recipe::FixedTime { every: as_span()?, from: from(From::Epoch, From::First)?, riemann }
+            }
             "batch" => Recipe::Batch {
                 n: as_count()?,
                 every: every()?,
                 from: from(From::First, From::Stage)?,
                 edges: table.flag("edges")?.unwrap_or(false),
             },
-            "coalesce" => Recipe::Coalesce { every: as_span()?, from: from(From::First, From::First)?, riemann },
+            "coalesce" => {
+                Recipe::Coalesce { every: as_span()?, from: from(From::First, From::First)?, riemann }
+            }
             "project" => match argument {
                 Tree::List(list) => {
                     Recipe::Project(list.iter().map(|tree| Pred::read(tree, at)).collect::<Result<_, _>>()?)
@@ -545,7 +670,7 @@ impl Builder {
             },
             "ddt" => match argument {
                 Tree::Flag(true) => Recipe::Slope,
-                _ => Recipe::SlopeEvery { every: as_span()?, from: from(From::Epoch, From::First)? },
+                _ => Recipe::SlopeEvery { every: as_span()?, from: from(From::Epoch, From::First)?, riemann },
             },
             "ewma-timeless" => {
                 let r = number(argument, at)?;
@@ -562,8 +687,13 @@ impl Builder {
                 tolerated: Pred::read(table.need("tolerated", "a predicate")?, &table.place("tolerated"))?,
             },
             "predict-linear" => Recipe::Predict {
-                n: as_count()?,
-                ahead: table.span("ahead")?.ok_or_else(|| format!("{}: `ahead` is missing: how far", table.at))?,
+                n: match as_count()? {
+                    0 | 1 => return table.wrong(name, "a whole number from 2 on", argument),
+                    n => n,
+                },
+                ahead: table
+                    .span("ahead")?
+                    .ok_or_else(|| format!("{}: `ahead` is missing: how far", table.at))?,
                 reuse: table.span("reuse")?.unwrap_or(Span::ZERO),
             },
             "clock-skew" => Recipe::ClockSkew,
@@ -574,7 +704,10 @@ impl Builder {
             },
             "fill-in-last" => Recipe::FillInLast {
                 every: as_span()?,
-                set: table.get("set").map_or(Ok(Vec::new()), |tree| Self::fields(tree, &table.place("set")))?,
+                f: table.get("f").map(|tree| Func::read(tree, &table.place("f"))).transpose()?,
+                set: table
+                    .get("set")
+                    .map_or(Ok(Vec::new()), |tree| Self::fields(tree, &table.place("set")))?,
             },
             "interpolate-constant" => Recipe::Interpolate { every: as_span()? },
             "changed" => Recipe::Changed {
@@ -582,11 +715,17 @@ impl Builder {
                 init: table.get("init").map_or(Value::Null, Value::from),
                 pairs: table.flag("pairs")?.unwrap_or(false),
             },
-            "changed-state" => Recipe::ChangedState { init: table.get("init").map_or(Value::Null, Value::from) },
+            "changed-state" => {
+                Recipe::ChangedState { init: table.get("init").map_or(Value::Null, Value::from) }
+            }
             "stable" => Recipe::Stable { hold: span(argument, at)?, f: self.func(table, "f", "state")? },
             "runs" => Recipe::Runs { n: small()?, f: self.func(table, "field", "state")? },
-            "throttle" => Recipe::Throttle { n: small()?, every: every()?, from: from(From::First, From::Stage)? },
-            "rollup" => Recipe::Rollup { n: small()?, every: every()?, from: from(From::First, From::Stage)? },
+            "throttle" => {
+                Recipe::Throttle { n: small()?, every: every()?, from: from(From::First, From::Stage)? }
+            }
+            "rollup" => {
+                Recipe::Rollup { n: small()?, every: every()?, from: from(From::First, From::Stage)? }
+            }
             "sum-over-time" => Recipe::Sum,
             "mean-over-time" => Recipe::Mean,
             other => return Err(format!("{at}: `{other}` is no stage")),

@@ -41,9 +41,9 @@ impl Tree {
             Self::Float(value) => of(4, &value.to_le_bytes()),
             Self::Text(text) => of(5, text.as_bytes()),
             Self::List(list) => list.iter().fold(of(6, &[]), |seed, value| value.hash(seed)),
-            Self::Map(map) => map
-                .iter()
-                .fold(of(7, &[]), |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes()))),
+            Self::Map(map) => map.iter().fold(of(7, &[]), |seed, (name, value)| {
+                value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes()))
+            }),
         }
     }
 
@@ -53,7 +53,7 @@ impl Tree {
             Self::Null => "null".to_owned(),
             Self::Flag(flag) => flag.to_string(),
             Self::Int(value) => value.to_string(),
-            Self::Float(value) => value.to_string(),
+            Self::Float(value) => format!("{value:?}"),
             Self::Text(text) => format!("{text:?}"),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a table".to_owned(),
@@ -211,7 +211,10 @@ pub fn span(tree: &Tree, at: &str) -> Result<Span, String> {
         _ => None,
     };
     span.filter(|span| span.0 >= 0).ok_or_else(|| {
-        format!("{at}: a length of time was expected, like \"90s\", \"5m\" or a number of seconds, found {}", tree.kind())
+        format!(
+            "{at}: a length of time was expected, like \"90s\", \"5m\" or a number of seconds, found {}",
+            tree.kind()
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::tree::Tree;
 use serde::{Deserialize, Serialize, Serializer};
 use tidegate_query::Subject;
-use tidegate_sdk::{Event, Field, Metric, Timestamp};
+use tidegate_sdk::{Event, Field, Metric, Span, Timestamp};
 
 /// Anything that a stage passes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,7 +117,10 @@ impl Fact {
             time: Some(event.time()),
             ttl: event.ttl().map(f64::from),
             tags: (!tags.is_empty()).then_some(tags),
-            more: event.attributes().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect(),
+            more: event
+                .attributes()
+                .map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned())))
+                .collect(),
         }
     }
 
@@ -145,9 +148,11 @@ impl Fact {
                 Value::List(tags.iter().map(|tag| Value::Text(tag.clone())).collect())
             }),
             Name::Standard(Field::Attributes) => Value::Null,
-            Name::Other(name) => {
-                self.more.iter().find(|(other, _)| other == name).map_or(Value::Null, |(_, value)| value.clone())
-            }
+            Name::Other(name) => self
+                .more
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(Value::Null, |(_, value)| value.clone()),
         }
     }
 
@@ -201,18 +206,10 @@ impl Fact {
         Ok(())
     }
 
-    /// When it is valid no longer; with what is missing taken for the default, if one is given.
-    pub fn valid_until(&self, now: Timestamp, default: Option<f64>) -> Timestamp {
-        match self.ttl.or(default) {
-            Some(ttl) => self.time.unwrap_or(now) + tidegate_sdk::Span::from_secs_f64(ttl),
-            None => Timestamp::NEVER,
-        }
-    }
-
     /// By Riemann's rule: it says so, or it is older than its time-to-live, which is 60 seconds if it has none.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.state.as_deref() == Some("expired")
-            || self.time.is_some_and(|_| now > self.valid_until(now, Some(DEFAULT_TTL)))
+        let ttl = Span::from_secs_f64(self.ttl.unwrap_or(DEFAULT_TTL));
+        self.state.as_deref() == Some("expired") || self.time.is_some_and(|time| now > time + ttl)
     }
 }
 
@@ -284,10 +281,14 @@ impl Serialize for Json<'_> {
             Value::Text(text) => to.serialize_str(text),
             Value::List(list) => to.collect_seq(list.iter().map(Json)),
             Value::Fact(fact) => {
-                let standard = Field::ALL.into_iter().map(|field| (field.name(), fact.get(&Name::Standard(field))));
+                let standard =
+                    Field::ALL.into_iter().map(|field| (field.name(), fact.get(&Name::Standard(field))));
                 let more = fact.more.iter().map(|(name, value)| (name.as_str(), value.clone()));
                 to.collect_map(
-                    standard.chain(more).filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, Owned(value))),
+                    standard
+                        .chain(more)
+                        .filter(|(_, value)| !value.is_null())
+                        .map(|(name, value)| (name, Owned(value))),
                 )
             }
         }
