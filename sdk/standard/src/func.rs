@@ -59,7 +59,8 @@ pub enum Fold {
 const COPIES_MAX: usize = 1_000;
 
 const FOLDS: &str = "one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, \
-                     mean, median, mode, modes, minimum, maximum, std-dev, count, sorted-sample, sorted-sample-extract";
+                     mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, \
+                     sorted-sample, sorted-sample-extract";
 
 impl Func {
     /// A field's name, or a table that says which function.
@@ -332,7 +333,10 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
             &pairs
         }
         other => {
-            return Err(format!("{at}: a list of parts between 0 and 1 was expected, found {}", other.kind()));
+            return Err(format!(
+                "{at}: a list of parts between 0 and 1 was expected, found {}",
+                other.kind()
+            ));
         }
     };
     let part = |tree: &Tree| {

@@ -4,7 +4,7 @@ use crate::func::{Func, Stop, is_expired};
 use crate::run::{Clock, Item};
 use crate::tree::{Table, Tree, number, texts};
 use crate::value::Value;
-use tidegate_query::{Search, SmallMatcher};
+use tidegate_query::{Refused, Search, SmallMatcher};
 use tidegate_sdk::Metric;
 use tidegate_sdk::folds;
 
@@ -161,7 +161,15 @@ impl Test {
             "regex" => match tree {
                 Tree::Text(text) => match <regex_lite::Regex as Search>::build(text) {
                     Ok(regex) => Self::Regex(regex),
-                    Err(why) => return Err(format!("{at}: a regular expression was expected: {why:?}")),
+                    Err(Refused::Wrong(why)) => {
+                        return Err(format!("{at}: a regular expression was expected: {why}"));
+                    }
+                    Err(Refused::TooBig(limit)) => {
+                        return Err(format!(
+                            "{at}: a regular expression of at most {} KiB was expected",
+                            limit >> 10
+                        ));
+                    }
                 },
                 other => {
                     return Err(format!("{at}: a regular expression was expected, found {}", other.kind()));
@@ -189,7 +197,7 @@ impl Test {
             },
             other => {
                 return Err(format!(
-                    "{at}: a test was expected (equals, in, regex, lt, gt, le, ge, present, even), found `{other}`"
+                    "{at}: a test was expected (equals, in, regex, lt, gt, le, ge, present, truthy, even), found `{other}`"
                 ));
             }
         })
