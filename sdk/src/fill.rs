@@ -92,11 +92,12 @@ impl<K: PartialEq, T> Stable<K, T> {
 
     /// One more, which is like this. Returns those that may go.
     pub fn push(&mut self, time: Timestamp, like: K, value: T) -> Vec<T> {
-        if self.like.as_ref() != Some(&like) {
+        if self.like.as_ref() == Some(&like) {
+            self.lasted |= time >= self.since + self.hold;
+        } else {
             (self.like, self.since, self.lasted) = (Some(like), time, false);
             self.held.clear();
         }
-        self.lasted |= time >= self.since + self.hold;
         if self.held.len() >= LIST_MAX {
             self.held.remove(0);
         }

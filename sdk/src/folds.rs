@@ -83,12 +83,12 @@ pub fn quotient(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
     Ok(Metric::Float(others.iter().fold(first.as_f64(), |a, b| a / b.as_f64())))
 }
 
-/// As [`quotient`], but 0 where any of the numbers is zero.
+/// As [`quotient`], but 0 where any of the numbers is zero and none before it is missing.
 pub fn quotient_sloppy(numbers: &[Option<Metric>]) -> Result<Metric, NoNumber> {
-    let all: Vec<Metric> =
-        numbers.iter().map(|number| number.ok_or(NoNumber::Missing)).collect::<Result<_, _>>()?;
-    if all.iter().any(|number| number.as_f64() == 0.0) {
-        return Ok(Metric::Int(0));
+    for number in numbers {
+        if number.ok_or(NoNumber::Missing)?.as_f64() == 0.0 {
+            return Ok(Metric::Int(0));
+        }
     }
     quotient(numbers)
 }

@@ -90,7 +90,9 @@ impl<K: Ord, T> Latest<K, T> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Leaders<K: Ord, T> {
     limit: u32,
-    kept: BTreeMap<K, (f64, T)>,
+    /// Its number, and how many had come to lead before it.
+    kept: BTreeMap<K, (f64, u64, T)>,
+    came: u64,
 }
 
 /// Where one stands.
@@ -108,22 +110,28 @@ pub enum Standing<K, T> {
 impl<K: Ord + Clone, T> Leaders<K, T> {
     /// So many.
     pub fn of(limit: usize) -> Self {
-        Self { limit: limit.min(1_000) as u32, kept: BTreeMap::new() }
+        Self { limit: limit.min(1_000) as u32, kept: BTreeMap::new(), came: 0 }
     }
 
     /// What one has now; NaN is more than anything. It leads if it did before, if there is room, or if it has more than the least of those that do; of
-    /// equal ones the last by name has to go.
+    /// equal ones the one that has led for longest has to go.
     pub fn put(&mut self, name: K, number: f64, value: T) -> Standing<K, T> {
-        let fits = self.kept.len() < self.limit as usize || self.kept.contains_key(&name);
-        if fits {
-            self.kept.insert(name, (number, value));
+        if let Some(kept) = self.kept.get_mut(&name) {
+            (kept.0, kept.2) = (number, value);
             return Standing::Leads { displaced: None };
         }
-        let least = self.kept.iter().rev().min_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b));
-        match least.map(|(name, (number, _))| (name.clone(), *number)) {
+        let came = self.came;
+        if self.kept.len() < self.limit as usize {
+            self.came += 1;
+            self.kept.insert(name, (number, came, value));
+            return Standing::Leads { displaced: None };
+        }
+        let least = self.kept.iter().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        match least.map(|(name, (number, _, _))| (name.clone(), *number)) {
             Some((least, of_least)) if number > of_least => {
-                let displaced = self.kept.remove(&least).map(|(_, value)| (least, value));
-                self.kept.insert(name, (number, value));
+                let displaced = self.kept.remove(&least).map(|(_, _, value)| (least, value));
+                self.came += 1;
+                self.kept.insert(name, (number, came, value));
                 Standing::Leads { displaced }
             }
             _ => Standing::Behind,
@@ -132,7 +140,7 @@ impl<K: Ord + Clone, T> Leaders<K, T> {
 
     /// Forgets one. Returns what was kept of it, if it led.
     pub fn remove(&mut self, name: &K) -> Option<T> {
-        self.kept.remove(name).map(|(_, value)| value)
+        self.kept.remove(name).map(|(_, _, value)| value)
     }
 
     /// Those that lead, by name.

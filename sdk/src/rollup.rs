@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_event::{Span, Timestamp};
 
 /// Lets the first `n` of each stretch of time through and gathers the rest, to be told together when it ends: Riemann's
-/// `rollup`. What is told together counts as one of the next stretch.
+/// `rollup`. What is told together counts as one of the next stretch; with stretches that do not begin with what comes
+/// ([`Align::At`], [`Align::Epoch`]) of the next in which something comes, however late.
 ///
 /// At most [`LIST_MAX`] are gathered; what is one more is left out and counted. Nothing waits longer than a stretch. A
 /// stretch begins as its [`Align`] says, and right after the one before while something waits.
@@ -42,8 +43,12 @@ impl<T> Rollup<T> {
 
     /// One more. Returned when it may pass.
     pub fn push(&mut self, now: Timestamp, value: T) -> Option<T> {
-        if self.start.is_none_or(|start| start + self.every <= now) && self.kept.is_empty() {
-            (self.start, self.passed) = (Some(self.align.start(now, self.every)), 0);
+        match self.start {
+            None => self.start = Some(self.align.start(now, self.every)),
+            Some(start) if start + self.every <= now && self.kept.is_empty() => {
+                (self.start, self.passed) = (Some(self.align.start(now, self.every)), 0);
+            }
+            Some(_) => {}
         }
         if self.passed < self.limit {
             self.passed += 1;
@@ -71,12 +76,33 @@ impl<T> Rollup<T> {
         if due > now {
             return None;
         }
-        (self.start, self.passed) = (Some(due), 1);
+        self.start = (self.align == Align::First).then_some(due);
+        self.passed = 1;
         Some(std::mem::take(&mut self.kept))
     }
 
     /// How many were one too many.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_together_counts_in_the_next_stretch_that_has_something() {
+        let at = Timestamp::from_secs;
+        for (align, later) in [(Align::At(at(0)), None), (Align::First, Some('e'))] {
+            let mut rollup = Rollup::new(2, Span::secs(10), align);
+            assert_eq!(
+                ['a', 'b', 'c'].map(|letter| rollup.push(at(1), letter)),
+                [Some('a'), Some('b'), None]
+            );
+            assert_eq!(rollup.wake(rollup.due()), Some(vec!['c']));
+            assert_eq!(rollup.push(at(55), 'd'), Some('d'));
+            assert_eq!(rollup.push(at(55), 'e'), later, "{align:?}");
+        }
     }
 }

@@ -57,6 +57,7 @@ const CHORES: &[Chore] = &[
     chore("tests", tests),
     chore("doc tests", |_| start(cargo(&["test", "--workspace", "--doc"]))),
     chore("rules as wasm", rules),
+    chore("cases", |_| crate::cases(&[program::root().join("xtask/cases/own.json")])),
     chore("program", |workspace| workspace.build_program("release").map(drop)),
     Chore { name: "instructions", kind: Kind::Always, needs: instructions::NEEDS, work: instructions::check },
     chore("rules in the sandbox", sandbox),

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Ok(Wish::Demo(wish)) => demo::run(&wish),
         Ok(Wish::Test(wish)) => chores::run(&wish),
         Ok(Wish::Rules) => program::Workspace::ask().and_then(|workspace| workspace.put_inside()),
-        Ok(Wish::Cases(files)) => cases(&files),
+        Ok(Wish::Cases(files)) => cases(&files.iter().map(Into::into).collect::<Vec<_>>()),
         Ok(Wish::Instructions { accept }) => program::Workspace::ask().and_then(|workspace| {
             if accept { instructions::accept(&workspace) } else { instructions::check(&workspace) }
         }),
@@ -143,7 +143,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
 }
 
 /// Builds the `standard` rule and plays files of cases through it.
-fn cases(files: &[String]) -> anyhow::Result<()> {
+fn cases(files: &[std::path::PathBuf]) -> anyhow::Result<()> {
     let workspace = program::Workspace::ask()?;
     program::build_wasm("small", &workspace.standard)?;
     let here = std::env::current_dir()?;

@@ -139,7 +139,10 @@ impl Workspace {
     /// Where a rule's module is.
     pub fn module(&self, package: &str) -> PathBuf {
         let small = self.standard.iter().any(|rule| rule.package == package);
-        self.target.join(WASM).join(if small { "small" } else { "rule" }).join(format!("{}.wasm", package.replace('-', "_")))
+        self.target
+            .join(WASM)
+            .join(if small { "small" } else { "rule" })
+            .join(format!("{}.wasm", package.replace('-', "_")))
     }
 
     /// Builds the program.

@@ -275,14 +275,16 @@ mod tests {
     #[test]
     fn names_of_the_rules_own_are_numbered_on_from_the_rest() {
         let mut manifest = manifest();
-        manifest.params = vec![Param { name: "main".into(), kind: "outputs".into(), ..manifest.params[1].clone() }];
+        manifest.params =
+            vec![Param { name: "main".into(), kind: "outputs".into(), ..manifest.params[1].clone() }];
         let to = map(&[("pager", "hook"), ("main", "console"), ("board", "file")]);
         let resolved = manifest.resolve(&map(&[]), &to).unwrap();
         assert_eq!(
             Settings::new(&resolved.settings).collect::<Vec<_>>(),
             [Setting::Output(0), Setting::Text("board\npager")]
         );
-        let outputs: Vec<_> = resolved.outputs.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+        let outputs: Vec<_> =
+            resolved.outputs.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
         assert_eq!(outputs, [("main", "console"), ("board", "file"), ("pager", "hook")]);
     }
 

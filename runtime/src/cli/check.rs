@@ -116,7 +116,9 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
         (Err(error), Err(_)) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => {
             Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))
         }
-        (Err(error), Err(other)) => Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}; {other}"))),
+        (Err(error), Err(other)) => {
+            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}; {other}")))
+        }
     }
 }
 

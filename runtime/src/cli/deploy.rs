@@ -76,7 +76,8 @@ pub fn from_file(text: &str) -> Result<(String, String), String> {
             (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), file)
         }
     };
-    let value = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let value = std::fs::read_to_string(file)
+        .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Ok((name, value))
 }
 

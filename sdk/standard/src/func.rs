@@ -12,12 +12,17 @@ pub type Stop = &'static str;
 #[derive(Clone, Debug)]
 pub enum Func {
     Identity,
+    /// Always this.
+    Const(Value),
     Field(Name),
     Add(Metric),
     Multiply(Metric),
     Duplicate(usize),
     Append(String),
-    CountInto { of: Name, field: Name },
+    CountInto {
+        of: Name,
+        field: Name,
+    },
     Fold(Fold),
 }
 
@@ -39,6 +44,13 @@ pub enum Fold {
     Maximum,
     StdDev,
     Count,
+    /// The last that is so compared to all before it; of equal ones the last, or the first.
+    Extremum {
+        least: bool,
+        last: bool,
+    },
+    /// The metrics alone.
+    Metrics,
     /// Percentiles: each part with what is put behind the service, if anything is.
     Samples(Vec<(f64, Option<String>)>),
 }
@@ -47,7 +59,8 @@ pub enum Fold {
 const COPIES_MAX: usize = 1_000;
 
 const FOLDS: &str = "one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, \
-                     mean, median, mode, modes, minimum, maximum, std-dev, count, sorted-sample, sorted-sample-extract";
+                     mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, \
+                     sorted-sample, sorted-sample-extract";
 
 impl Func {
     /// A field's name, or a table that says which function.
@@ -70,6 +83,7 @@ impl Func {
         };
         let func = match kind {
             "identity" => Self::Identity,
+            "const" => Self::Const(argument.into()),
             "field" => match argument {
                 Tree::Text(name) => Self::Field(Name::of(name)),
                 other => return table.wrong(kind, "the name of a field", other),
@@ -99,8 +113,8 @@ impl Func {
             },
             other => {
                 return Err(format!(
-                    "{at}: a function was expected (a field's name, or one of identity, field, add, multiply, duplicate, \
-                     append, count_into, fold), found `{other}`"
+                    "{at}: a function was expected (a field's name, or one of identity, const, field, add, multiply, \
+                     duplicate, append, count_into, fold), found `{other}`"
                 ));
             }
         };
@@ -112,6 +126,7 @@ impl Func {
     pub fn apply(&self, value: &Value, now: Timestamp) -> Result<Value, Stop> {
         Ok(match self {
             Self::Identity => value.clone(),
+            Self::Const(value) => value.clone(),
             Self::Field(name) => match value {
                 Value::Fact(fact) => fact.get(name),
                 Value::Null => Value::Null,
@@ -168,6 +183,14 @@ impl Fold {
             "maximum" => Self::Maximum,
             "std-dev" => Self::StdDev,
             "count" => Self::Count,
+            "non-nil-metrics" => Self::Metrics,
+            "extremum" => match table.text("comparison")? {
+                Some("<") => Self::Extremum { least: true, last: false },
+                Some("<=") => Self::Extremum { least: true, last: true },
+                Some(">") => Self::Extremum { least: false, last: false },
+                Some(">=") => Self::Extremum { least: false, last: true },
+                _ => return Err(format!("{}: `comparison` was expected, one of <, <=, >, >=", table.at)),
+            },
             "sorted-sample" => Self::Samples(points(table)?),
             "sorted-sample-extract" => {
                 Self::Samples(points(table)?.into_iter().map(|(part, _)| (part, None)).collect())
@@ -200,6 +223,8 @@ impl Fold {
         Ok(match self {
             Self::Sum => with(Some(folds::sum(&numbers))),
             Self::Product => with(Some(folds::product(&numbers))),
+            // There is nothing to do with one alone, not even if it has no metric.
+            Self::Difference | Self::Quotient if numbers.len() == 1 => list[0].clone(),
             Self::Difference => divided(folds::difference(&numbers)),
             Self::Quotient => divided(folds::quotient(&numbers)),
             Self::QuotientSloppy => match list.first() {
@@ -207,6 +232,10 @@ impl Fold {
                 _ => with(Some(folds::quotient_sloppy(&numbers).map_err(NoNumber::text)?)),
             },
             Self::Strict(fold) => {
+                if let [one] = numbers[..] {
+                    let fact = || Fact { metric: one, ..Fact::default() };
+                    return Ok(if first.is_some() { with(one) } else { Value::Fact(Box::new(fact())) });
+                }
                 if numbers.iter().any(Option::is_none) {
                     return Err(NoNumber::Missing.text());
                 }
@@ -228,6 +257,22 @@ impl Fold {
                 with(Some(Metric::Float(folds::std_dev(&numbers).ok_or(NoNumber::ZeroDivisor.text())?)))
             }
             Self::Median => place(folds::median(&numbers)),
+            Self::Extremum { least, last } => {
+                let place_of = |numbers: &[Option<Metric>]| match *least {
+                    true => folds::minimum(numbers),
+                    false => folds::maximum(numbers),
+                };
+                // Of equal ones the last; so the first is what is last the other way round.
+                place(if *last {
+                    place_of(&numbers)
+                } else {
+                    let turned: Vec<Option<Metric>> = numbers.iter().rev().copied().collect();
+                    place_of(&turned).map(|at| numbers.len() - 1 - at)
+                })
+            }
+            Self::Metrics => {
+                Value::List(numbers.iter().flatten().map(|metric| crate::value::number(*metric)).collect())
+            }
             Self::Minimum => place(folds::minimum(&numbers)),
             Self::Maximum => place(folds::maximum(&numbers)),
             Self::Mode => place(folds::modes(&numbers).first().copied()),
@@ -275,8 +320,24 @@ pub fn points(table: &Table<'_>) -> Result<Vec<(f64, Option<String>)>, String> {
 
 /// The list of points itself.
 pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, String> {
-    let Tree::List(list) = tree else {
-        return Err(format!("{at}: a list of parts between 0 and 1 was expected, found {}", tree.kind()));
+    let pairs: Vec<Tree>;
+    let list = match tree {
+        Tree::List(list) => list,
+        // A table of what is put behind the service, by the part.
+        Tree::Map(map) => {
+            let pair = |(part, behind): &(String, Tree)| {
+                let part = part.parse().map_or_else(|_| Tree::Text(part.clone()), Tree::Float);
+                Tree::List(vec![part, behind.clone()])
+            };
+            pairs = map.iter().map(pair).collect();
+            &pairs
+        }
+        other => {
+            return Err(format!(
+                "{at}: a list of parts between 0 and 1 was expected, found {}",
+                other.kind()
+            ));
+        }
     };
     let part = |tree: &Tree| {
         number(tree, at).and_then(|part| {
@@ -293,7 +354,8 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
                 [of, Tree::Text(behind)] => Ok((part(of)?, Some(behind.clone()))),
                 _ => Err(format!("{at}: a pair like [0.5, \" median\"] was expected")),
             },
-            of => part(of).map(|of| (of, Some(format!(" {of}")))),
+            // Behind the service it stands as it is written.
+            of => part(of).map(|part| (part, Some(format!(" {}", of.kind())))),
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Stages that remember: what each is told when the pipeline is read ([`Recipe`]), what it remembers ([`Memory`]), and what it
 //! does with an item and with a moment. The remembering itself is done by the SDK's parts.
 
-use crate::func::{Func, Stop, samples};
+use crate::func::{Fold, Func, Stop, samples};
 use crate::pred::Pred;
 use crate::run::{Clock, Item, Pass};
 use crate::value::{Fact, Name, Value};
@@ -46,7 +46,7 @@ pub enum Recipe {
     Rate { every: Span, from: From, riemann: bool },
     Percentiles { every: Span, from: From, points: Vec<(f64, Option<String>)> },
     Slope,
-    SlopeEvery { every: Span, from: From },
+    SlopeEvery { every: Span, from: From, riemann: bool },
     EwmaTimeless { r: f64, zero: bool },
     Ewma { half_life: f64, zero: bool },
     Top { k: usize, f: Func, demote: bool },
@@ -54,7 +54,7 @@ pub enum Recipe {
     Predict { n: usize, ahead: Span, reuse: Span },
     ClockSkew,
     FillIn { every: Span, event: Value, at_once: bool },
-    FillInLast { every: Span, set: Vec<(Name, Value)> },
+    FillInLast { every: Span, f: Option<Func>, set: Vec<(Name, Value)> },
     Interpolate { every: Span },
     Changed { f: Func, init: Value, pairs: bool },
     ChangedState { init: Value },
@@ -106,10 +106,12 @@ impl Recipe {
 }
 
 /// How two become one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Reduce {
     Plus,
+    /// The later event with the larger metric.
     MaxMetric,
+    Fold(Fold),
 }
 
 /// What a stage remembers.
@@ -133,7 +135,7 @@ pub enum Memory {
     Top(Leaders<(Option<String>, Option<String>), Value>),
     Apdex { index: Apdex, last: Option<Value>, start: Timestamp },
     Predict { points: Forecast, line: Option<(Line, Timestamp)> },
-    ClockSkew(BTreeMap<Option<String>, (Timestamp, Timestamp)>),
+    ClockSkew(BTreeMap<Option<String>, Heard>),
     FillIn { silence: Silence, last: Option<Value> },
     Interpolate { last: Option<Value>, clock: Ticker },
     Changed { last: Value, item: Value },
@@ -180,8 +182,9 @@ impl Memory {
                 Self::Percentiles { samples: Vec::new(), clock: Ticker::new(*every, from.at(started)) }
             }
             Recipe::Slope => Self::Slope(Slope::default()),
-            Recipe::SlopeEvery { every, from } => {
+            Recipe::SlopeEvery { every, from, riemann } => {
                 let clock = Ticker::new(*every, from.at(started));
+                let clock = if *riemann { clock.at_once() } else { clock };
                 Self::SlopeEvery { now: None, before: None, earlier: None, clock }
             }
             Recipe::EwmaTimeless { zero: from, .. } => Self::Ewma { value: zero(*from), newest: None },
@@ -252,7 +255,7 @@ impl Memory {
                     *acc = Some(value);
                     return Ok(());
                 };
-                let after = match f.apply(&before, value) {
+                let after = match f.apply(&before, value, now) {
                     Ok(after) => after,
                     Err(stop) => {
                         *acc = Some(before);
@@ -317,8 +320,10 @@ impl Memory {
             (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, .. }) => {
                 let value =
                     item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
-                tick_for(ticker, &item, clock);
-                if !value.is_null() {
+                if tick_for(ticker, &item, clock) {
+                    values.clear();
+                    *last = None;
+                } else if !value.is_null() {
                     if values.len() < LIST_MAX {
                         values.push(value);
                     }
@@ -349,11 +354,14 @@ impl Memory {
                     pass.on(item.set_metric(Some(Metric::Float(grows)))?);
                 }
             }
-            (Self::SlopeEvery { now: latest, before, clock: ticker, .. }, _) => {
+            (
+                Self::SlopeEvery { now: latest, before, clock: ticker, .. },
+                Recipe::SlopeEvery { riemann, .. },
+            ) => {
                 tick_for(ticker, &item, clock);
                 if item.metric(clock).is_some() {
                     let value = item.own(clock);
-                    if before.is_none() && latest.is_none() {
+                    if !*riemann && before.is_none() && latest.is_none() {
                         *before = Some(value);
                     } else {
                         *latest = Some(value);
@@ -374,7 +382,7 @@ impl Memory {
                     return Ok(());
                 };
                 let metric = metric.as_f64();
-                let time = item.time(clock).unwrap_or(now);
+                let time = item.time(clock).unwrap_or(if *zero { Timestamp::EPOCH } else { now });
                 let since = newest.map_or(0.0, |newest| (time - newest).secs_f64());
                 let decay = |secs: f64| libm::exp2(-secs / half_life);
                 let new = match (*value, *zero) {
@@ -421,21 +429,7 @@ impl Memory {
                 }
                 pass.on(item.set_metric(Some(Metric::Float(used.at(time + *ahead))))?);
             }
-            (Self::ClockSkew(heard), _) => {
-                if item.expired(clock) {
-                    pass.on(item);
-                    return Ok(());
-                }
-                let Some(time) = item.time(clock) else { return Ok(()) };
-                let (host, _) = item.stream(clock);
-                if heard.len() < KINDS_MAX || heard.contains_key(&host) {
-                    heard.insert(host, (time, now));
-                }
-                let mut clocks: Vec<i64> = heard.values().map(|(time, at)| time.0 + (now - *at).0).collect();
-                clocks.sort_unstable();
-                let median = clocks.get(clocks.len() / 2).copied().unwrap_or(time.0);
-                pass.on(item.set_metric(Some(Metric::Float(Span(time.0 - median).secs_f64())))?);
-            }
+            (Self::ClockSkew(heard), _) => clock_skew(heard, item, clock, pass)?,
             (Self::FillIn { silence, last }, recipe) => {
                 if item.expired(clock) {
                     silence.stop();
@@ -537,11 +531,11 @@ impl Memory {
                     pass.list(with_edges(list, batches, *edges));
                 }
             }
-            (Self::Coalesce { latest, clock: ticker }, _) => {
+            (Self::Coalesce { latest, clock: ticker }, Recipe::Coalesce { riemann, .. }) => {
                 if ticker.tick(now) {
                     pass.list(latest.values().cloned());
                     latest.expire(now);
-                    if latest.is_empty() {
+                    if latest.is_empty() && !*riemann {
                         ticker.stop();
                     }
                 }
@@ -562,11 +556,13 @@ impl Memory {
                     pass.value(Value::Fact(fact));
                 }
             }
-            (Self::Rate { sum, last, ttl, clock: ticker }, Recipe::Rate { every, .. }) => {
-                if ticker.tick(now)
-                    && let Some(Value::Fact(last)) = last
-                {
-                    let mut fact = last.clone();
+            (Self::Rate { sum, last, ttl, clock: ticker }, Recipe::Rate { every, riemann, .. }) => {
+                if ticker.tick(now) {
+                    let mut fact = match last {
+                        Some(Value::Fact(last)) => last.clone(),
+                        _ if *riemann => Box::default(),
+                        _ => return Ok(()),
+                    };
                     fact.metric = Some(Metric::Float(std::mem::take(sum) / every.secs_f64()));
                     fact.time = Some(now);
                     fact.ttl = *ttl;
@@ -584,17 +580,13 @@ impl Memory {
             }
             (Self::SlopeEvery { now: latest, before, earlier, clock: ticker }, _) => {
                 if ticker.tick(now) {
-                    let quiet = latest.is_none();
-                    if let Some(latest) = latest.take() {
-                        *earlier = before.replace(latest);
-                    }
-                    let slope = match (&*earlier, &*before) {
-                        _ if quiet => earlier.is_some().then_some(0.0),
-                        (Some(a), Some(b)) => Some(slope_of(a, b)),
-                        _ => None,
+                    *earlier = match latest.take() {
+                        Some(latest) => before.replace(latest),
+                        None => before.clone(),
                     };
-                    if let (Some(slope), Some(Value::Fact(last))) = (slope, &*before) {
-                        let mut fact = last.clone();
+                    if let (Some(from), Some(Value::Fact(to))) = (&*earlier, &*before) {
+                        let slope = slope_of(from.fact().ok_or("an event was expected")?, to)?;
+                        let mut fact = to.clone();
                         (fact.metric, fact.time) = (Some(Metric::Float(slope)), Some(now));
                         pass.value(Value::Fact(fact));
                     }
@@ -612,13 +604,12 @@ impl Memory {
                     pass.value(at(event.clone(), now));
                 }
             }
-            (Self::FillIn { silence, last }, Recipe::FillInLast { set, .. }) => {
+            (Self::FillIn { silence, last }, Recipe::FillInLast { f, set, .. }) => {
                 if silence.tick(now)
                     && let Some(last) = last
                 {
-                    let Value::Fact(mut fact) = at(last.clone(), now) else {
-                        return Err("an event was expected");
-                    };
+                    let last = f.as_ref().map_or_else(|| Ok(last.clone()), |f| f.apply(last, now))?;
+                    let Value::Fact(mut fact) = at(last, now) else { return Err("an event was expected") };
                     set.iter().try_for_each(|(name, value)| fact.set(name, value.clone()))?;
                     pass.value(Value::Fact(fact));
                 }
@@ -643,7 +634,7 @@ impl Memory {
 }
 
 impl Reduce {
-    fn apply(self, before: &Value, value: Value) -> Result<Value, Stop> {
+    fn apply(&self, before: &Value, value: Value, now: Timestamp) -> Result<Value, Stop> {
         match self {
             Self::Plus => {
                 let numbers = [before.number(), value.number()];
@@ -653,11 +644,15 @@ impl Reduce {
                 Ok(crate::value::number(tidegate_sdk::folds::sum(&numbers)))
             }
             Self::MaxMetric => {
-                let numbers = [before, &value].map(|value| value.fact().and_then(|fact| fact.metric));
-                let larger =
-                    tidegate_sdk::folds::maximum(&numbers).ok_or("events with metrics were expected")?;
-                Ok(if larger == 0 { before.clone() } else { value })
+                let metric = |value: &Value| value.fact().and_then(|fact| fact.metric);
+                let (Some(a), Some(b), Value::Fact(mut fact)) = (metric(before), metric(&value), value)
+                else {
+                    return Err("events with metrics were expected");
+                };
+                fact.metric = Some(if tidegate_sdk::folds::order(a, b).is_gt() { a } else { b });
+                Ok(Value::Fact(fact))
             }
+            Self::Fold(fold) => fold.apply(&[before.clone(), value], now),
         }
     }
 }
@@ -739,16 +734,27 @@ fn top(
         },
     };
     let displaced = displaced.filter(|_| demote).map(|(_, displaced)| displaced);
-    let gone = stub(&value);
-    let (above, below) = if leads { (value, gone) } else { (gone, value) };
     if let Some(displaced) = &displaced {
         pass.to(0, Item::Own(stub(displaced)));
     }
-    pass.to(0, Item::Own(above));
     if let Some(displaced) = displaced {
         pass.to(1, Item::Own(displaced));
     }
-    pass.to(1, Item::Own(below));
+    // The side that it leaves hears of it first; what has expired goes to both as it is.
+    match (expired, leads) {
+        (true, _) => {
+            pass.to(0, Item::Own(value.clone()));
+            pass.to(1, Item::Own(value));
+        }
+        (false, true) => {
+            pass.to(1, Item::Own(stub(&value)));
+            pass.to(0, Item::Own(value));
+        }
+        (false, false) => {
+            pass.to(0, Item::Own(stub(&value)));
+            pass.to(1, Item::Own(value));
+        }
+    }
     Ok(())
 }
 
@@ -761,8 +767,8 @@ fn fold_values(f: &Func, values: Vec<Value>, now: Timestamp) -> Result<Value, St
         .collect();
     if facts.is_empty() {
         return Ok(match fold {
-            crate::func::Fold::Sum | crate::func::Fold::Count => Value::Int(0),
-            crate::func::Fold::Product => Value::Int(1),
+            Fold::Sum | Fold::Count => Value::Int(0),
+            Fold::Product => Value::Int(1),
             _ => Value::Null,
         });
     }
@@ -772,13 +778,51 @@ fn fold_values(f: &Func, values: Vec<Value>, now: Timestamp) -> Result<Value, St
     }
 }
 
-fn slope_of(a: &Value, b: &Value) -> f64 {
-    let point = |value: &Value| {
-        let fact = value.fact()?;
-        Some((fact.time?, fact.metric?.as_f64()))
+fn slope_of(a: &Fact, b: &Fact) -> Result<f64, Stop> {
+    let point = |fact: &Fact| Some((fact.time?, fact.metric?.as_f64()));
+    let (Some((from, before)), Some((to, after))) = (point(a), point(b)) else {
+        return Err("events with a time were expected");
     };
-    let (Some((from, before)), Some((to, after))) = (point(a), point(b)) else { return 0.0 };
-    if from == to { 0.0 } else { (after - before) / (to - from).secs_f64() }
+    Ok(if from == to { 0.0 } else { (after - before) / (to - from).secs_f64() })
+}
+
+/// What a host's clock said, when it said so, and for how long that counts.
+pub type Heard = (Timestamp, Timestamp, Timestamp);
+
+/// What is past its time-to-live counts once more, as in `coalesce`.
+fn clock_skew(
+    heard: &mut BTreeMap<Option<String>, Heard>,
+    item: Item,
+    clock: &Clock<'_, '_>,
+    pass: &mut Pass,
+) -> Result<(), Stop> {
+    let now = clock.now;
+    let (host, _) = item.stream(clock);
+    if item.expired(clock) {
+        heard.remove(&host);
+        heard.retain(|_, (_, _, until)| *until >= now);
+        pass.on(item);
+        return Ok(());
+    }
+    let time = item.time(clock);
+    match time {
+        Some(time) if heard.len() < KINDS_MAX || heard.contains_key(&host) => {
+            let until = item.valid_until(clock, Some(crate::value::DEFAULT_TTL));
+            heard.insert(host, (time, now, until));
+        }
+        Some(_) => {}
+        None => drop(heard.remove(&host)),
+    }
+    let mut clocks: Vec<Timestamp> = heard.values().map(|(time, at, _)| *time + (now - *at)).collect();
+    heard.retain(|_, (_, _, until)| *until >= now);
+    clocks.sort_unstable();
+    let ahead = match (clocks.get(clocks.len() / 2), time) {
+        (None, _) => Span::ZERO,
+        (Some(median), Some(time)) => time - *median,
+        (Some(_), None) => return Err("an event with a time was expected"),
+    };
+    pass.on(item.set_metric(Some(Metric::Float(ahead.secs_f64())))?);
+    Ok(())
 }
 
 /// The same event at another time.

@@ -240,6 +240,23 @@ impl Machine {
                 Kind::Split(preds) => {
                     1 + preds.iter().position(|pred| pred.holds(&item, &call.clock)).unwrap_or(preds.len())
                 }
+                Kind::Splitp { f, tests, wants_number, default } => {
+                    let value = item.with(&call.clock, |value| f.apply(value, call.clock.now));
+                    let found = match value {
+                        Ok(value) if *wants_number && value.number().is_none() => {
+                            Err("a number was expected")
+                        }
+                        Ok(value) => match tests.iter().position(|test| test.holds(&value, &call.clock)) {
+                            None if !default => Err("no clause fits, and there is no `else`"),
+                            found => Ok(1 + found.unwrap_or(tests.len())),
+                        },
+                        Err(stop) => Err(stop),
+                    };
+                    match found {
+                        Ok(port) => port,
+                        Err(stop) => return self.told(Err(stop), node, call),
+                    }
+                }
                 Kind::Each => {
                     for port in (1..stage.ports.len()).filter_map(|port| stage.ports[port]) {
                         self.run(port, copy, item.clone(), call);
@@ -341,9 +358,12 @@ impl Machine {
             value.fact().map(|fact| Item::Own(Value::Fact(Box::new(fact.stub(now)))))
         });
         let (whole, other) = if holds { (1, 2) } else { (2, 1) };
-        let gone = if expired { Some(item.clone()) } else { stub };
-        let mut both = vec![(whole, Some(item)), (other, gone)];
-        both.sort_by_key(|(port, _)| *port);
+        // The side that it leaves hears of it first.
+        let both = if expired {
+            [(1, Some(item.clone())), (2, Some(item))]
+        } else {
+            [(other, stub), (whole, Some(item))]
+        };
         for (port, item) in both {
             if let (Some(next), Some(item)) = (call.plan.nodes[node].ports[port], item) {
                 self.run(next, copy, item, call);
@@ -368,7 +388,11 @@ impl Machine {
                     match value {
                         Ok(Value::Null) | Err(_) => part(&mut key, None),
                         Ok(Value::Text(text)) => part(&mut key, Some(&text)),
-                        Ok(other) => part(&mut key, Some(&other.to_json())),
+                        Ok(other) => {
+                            // A number is not the text that looks like it.
+                            key.push('\u{1d}');
+                            part(&mut key, Some(&other.to_json()));
+                        }
                     }
                 }
             }
@@ -446,10 +470,15 @@ impl Kind {
     }
 }
 
-/// One part of a key: what is missing differs from what is empty.
+/// One part of a key: what is missing differs from what is empty, and no text can look like the end of a part.
 fn part(key: &mut String, value: Option<&str>) {
     key.push(if value.is_some() { '\u{1e}' } else { '\u{1f}' });
-    key.push_str(value.unwrap_or_default());
+    for letter in value.unwrap_or_default().chars() {
+        if matches!(letter, '\u{1c}'..='\u{1f}') {
+            key.push('\u{1c}');
+        }
+        key.push(letter);
+    }
 }
 
 /// Sends an item: an event as it is; anything else, or if JSON is wanted, an event with the JSON in its attribute `value`; a

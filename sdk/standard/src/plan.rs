@@ -63,6 +63,13 @@ pub enum Kind {
     Where(Pred),
     /// To the branch of the first that holds, or to the last one.
     Split(Vec<Pred>),
+    /// The same by what a function makes of it; without a default, what fits nowhere is an error.
+    Splitp {
+        f: Func,
+        tests: Vec<Test>,
+        wants_number: bool,
+        default: bool,
+    },
     /// To each branch.
     Each,
     /// To one branch, with a stub to the other.
@@ -371,10 +378,10 @@ impl Builder {
                 Kind::Each
             }
             "split" | "splitp" => {
-                let (preds, branches) = self.clauses(name, table, argument, at, fork, next)?;
+                let (kind, branches) = self.clauses(name, table, argument, at, fork, next)?;
                 ports.extend(branches);
                 ports.push(self.branch(table, "else", fork, next)?);
-                Kind::Split(preds)
+                kind
             }
             "dual" => {
                 ports.push(self.branch(table, "then", fork, next)?);
@@ -466,7 +473,7 @@ impl Builder {
         at: &str,
         fork: ForkId,
         next: Option<NodeId>,
-    ) -> Result<(Vec<Pred>, Vec<Option<NodeId>>), String> {
+    ) -> Result<(Kind, Vec<Option<NodeId>>), String> {
         let (of, list) = if name == "splitp" {
             let Tree::Text(op) = argument else {
                 return table.wrong(
@@ -482,7 +489,8 @@ impl Builder {
                 ">" => "<",
                 ">=" => "<=",
                 "=" => "=",
-                _ => return table.wrong(name, "one of <, <=, >, >=, =", argument),
+                "!=" => "!=",
+                _ => return table.wrong(name, "one of <, <=, >, >=, =, !=", argument),
             };
             let f = self.func(table, "f", "metric")?;
             (Some((turned, f)), table.need("clauses", "a list of tables with `value` and `then`")?)
@@ -492,27 +500,36 @@ impl Builder {
         let Tree::List(clauses) = list else {
             return Err(format!("{at}: a list of clauses was expected, found {}", list.kind()));
         };
-        let (mut preds, mut branches) = (Vec::new(), Vec::new());
+        let (mut preds, mut tests, mut branches) = (Vec::new(), Vec::new(), Vec::new());
         for (number, clause) in clauses.iter().enumerate() {
             let clause = Table::new(format!("{at}[{}]", number + 1), clause)?;
-            preds.push(match &of {
-                None => Pred::read(clause.need("where", "a predicate")?, &clause.place("where"))?,
-                Some((op, f)) => {
+            match &of {
+                None => preds.push(Pred::read(clause.need("where", "a predicate")?, &clause.place("where"))?),
+                Some((op, _)) => {
                     let value = clause.need("value", "what the event's is held against")?;
-                    let test = match (*op, value) {
+                    tests.push(match (*op, value) {
                         ("=", value) => Test::Equals(value.into()),
+                        ("!=", value) => Test::Differs(value.into()),
                         (">", value) => Test::More(number_of(value, &clause)?),
                         (">=", value) => Test::AtLeast(number_of(value, &clause)?),
                         ("<", value) => Test::Less(number_of(value, &clause)?),
                         (_, value) => Test::AtMost(number_of(value, &clause)?),
-                    };
-                    Pred::Of(f.clone(), test)
+                    });
                 }
-            });
+            }
             branches.push(self.branch(&clause, "then", fork, next)?);
             clause.finish()?;
         }
-        Ok((preds, branches))
+        let kind = match of {
+            None => Kind::Split(preds),
+            Some((op, f)) => {
+                // As in Riemann, where comparing what is no number is an error. Here it fits no clause.
+                let wants_number = self.riemann && !matches!(op, "=" | "!=");
+                let default = table.keys().any(|name| name == "else");
+                Kind::Splitp { f, tests, wants_number, default }
+            }
+        };
+        Ok((kind, branches))
     }
 
     fn func(&self, table: &Table<'_>, name: &str, usual: &str) -> Result<Func, String> {
@@ -608,11 +625,14 @@ impl Builder {
                         [(kind, Tree::Text(f))] if kind == "event_reduce" && f == "max-metric" => {
                             Reduce::MaxMetric
                         }
-                        _ => return table.wrong(name, "\"+\" or \"max-metric\"", argument),
+                        _ => match Func::read(argument, at)? {
+                            Func::Fold(fold) => Reduce::Fold(fold),
+                            _ => return table.wrong(name, "\"+\", \"max-metric\" or a fold", argument),
+                        },
                     },
                     Tree::Text(f) if f == "+" => Reduce::Plus,
                     Tree::Text(f) if f == "max-metric" => Reduce::MaxMetric,
-                    other => return table.wrong(name, "\"+\" or \"max-metric\"", other),
+                    other => return table.wrong(name, "\"+\", \"max-metric\" or a fold", other),
                 };
                 Recipe::Reduce { f, init: table.get("init").map(Value::from) }
             }
@@ -657,7 +677,7 @@ impl Builder {
             },
             "ddt" => match argument {
                 Tree::Flag(true) => Recipe::Slope,
-                _ => Recipe::SlopeEvery { every: as_span()?, from: from(From::Epoch, From::First)? },
+                _ => Recipe::SlopeEvery { every: as_span()?, from: from(From::Epoch, From::First)?, riemann },
             },
             "ewma-timeless" => {
                 let r = number(argument, at)?;
@@ -674,7 +694,10 @@ impl Builder {
                 tolerated: Pred::read(table.need("tolerated", "a predicate")?, &table.place("tolerated"))?,
             },
             "predict-linear" => Recipe::Predict {
-                n: as_count()?,
+                n: match as_count()? {
+                    0 | 1 => return table.wrong(name, "a whole number from 2 on", argument),
+                    n => n,
+                },
                 ahead: table
                     .span("ahead")?
                     .ok_or_else(|| format!("{}: `ahead` is missing: how far", table.at))?,
@@ -688,6 +711,7 @@ impl Builder {
             },
             "fill-in-last" => Recipe::FillInLast {
                 every: as_span()?,
+                f: table.get("f").map(|tree| Func::read(tree, &table.place("f"))).transpose()?,
                 set: table
                     .get("set")
                     .map_or(Ok(Vec::new()), |tree| Self::fields(tree, &table.place("set")))?,

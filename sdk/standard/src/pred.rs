@@ -4,7 +4,7 @@ use crate::func::{Func, Stop, is_expired};
 use crate::run::{Clock, Item};
 use crate::tree::{Table, Tree, number, texts};
 use crate::value::Value;
-use tidegate_query::{Search, SmallMatcher};
+use tidegate_query::{Refused, Search, SmallMatcher};
 use tidegate_sdk::Metric;
 use tidegate_sdk::folds;
 
@@ -32,6 +32,9 @@ pub enum Pred {
 #[derive(Clone, Debug)]
 pub enum Test {
     Equals(Value),
+    Differs(Value),
+    /// Neither null nor false.
+    Truthy,
     In(Vec<Value>),
     Regex(regex_lite::Regex),
     Less(f64),
@@ -67,6 +70,10 @@ impl Pred {
     fn table(table: &Table<'_>) -> Result<Self, String> {
         let found = table.keys().find(|name| !matches!(*name, "field" | "f"));
         let Some(kind) = found else {
+            // A field alone: whether there is something in it.
+            if let (Some(tree), 1) = (table.get("field").or(table.get("f")), table.keys().count()) {
+                return Ok(Self::Of(Func::read(tree, &table.place("field"))?, Test::Truthy));
+            }
             return Err(format!(
                 "{}: a predicate was expected, like {{ field = \"state\", equals = \"ok\" }}",
                 table.at
@@ -88,8 +95,16 @@ impl Pred {
                 Tree::Null => Self::Always(false),
                 _ => Self::Always(true),
             },
-            ("truthy", None) => Self::Truthy,
-            ("expired", None) => Self::Expired,
+            ("truthy" | "expired", None) => {
+                let pred = if kind == "truthy" { Self::Truthy } else { Self::Expired };
+                match argument {
+                    Tree::Flag(true) => pred,
+                    Tree::Flag(false) => Self::Not(Box::new(pred)),
+                    other => {
+                        return Err(format!("{place}: true or false was expected, found {}", other.kind()));
+                    }
+                }
+            }
             ("equals" | "event_equals", None) => Self::Equals(argument.into()),
             ("tagged" | "tagged_all", None) => Self::TaggedAll(texts(argument, &place)?),
             ("tagged_any", None) => Self::TaggedAny(texts(argument, &place)?),
@@ -123,12 +138,13 @@ impl Pred {
             value.fact().is_some_and(|fact| found(fact.tags.as_deref().unwrap_or_default()))
         };
         match self {
-            Self::Truthy => !matches!(value, Value::Null | Value::Flag(false)),
+            Self::Truthy => truthy(value),
             Self::Expired => is_expired(value, clock.now),
             Self::Equals(wanted) => value == wanted,
             Self::TaggedAll(wanted) => tags(&|tags| wanted.iter().all(|tag| tags.contains(tag))),
             Self::TaggedAny(wanted) => tags(&|tags| wanted.iter().any(|tag| tags.contains(tag))),
-            Self::Of(func, test) => func.apply(value, clock.now).is_ok_and(|value| test.holds(&value, clock)),
+            // What has no such field has nothing there.
+            Self::Of(func, test) => test.holds(&func.apply(value, clock.now).unwrap_or_default(), clock),
             _ => false,
         }
     }
@@ -145,7 +161,15 @@ impl Test {
             "regex" => match tree {
                 Tree::Text(text) => match <regex_lite::Regex as Search>::build(text) {
                     Ok(regex) => Self::Regex(regex),
-                    Err(why) => return Err(format!("{at}: a regular expression was expected: {why:?}")),
+                    Err(Refused::Wrong(why)) => {
+                        return Err(format!("{at}: a regular expression was expected: {why}"));
+                    }
+                    Err(Refused::TooBig(limit)) => {
+                        return Err(format!(
+                            "{at}: a regular expression of at most {} KiB was expected",
+                            limit >> 10
+                        ));
+                    }
                 },
                 other => {
                     return Err(format!("{at}: a regular expression was expected, found {}", other.kind()));
@@ -159,14 +183,21 @@ impl Test {
                 Tree::Flag(flag) => Self::Present(*flag),
                 other => return Err(format!("{at}: true or false was expected, found {}", other.kind())),
             },
-            "even" => Self::Even,
+            "even" => match tree {
+                Tree::Flag(true) => Self::Even,
+                other => return Err(format!("{at}: true was expected, found {}", other.kind())),
+            },
+            "truthy" => match tree {
+                Tree::Flag(true) => Self::Truthy,
+                other => return Err(format!("{at}: true was expected, found {}", other.kind())),
+            },
             "matches_fn" => match tree {
                 Tree::Text(name) if name == "even" => Self::Even,
                 other => return Err(format!("{at}: \"even\" was expected, found {}", other.kind())),
             },
             other => {
                 return Err(format!(
-                    "{at}: a test was expected (equals, in, regex, lt, gt, le, ge, present, even), found `{other}`"
+                    "{at}: a test was expected (equals, in, regex, lt, gt, le, ge, present, truthy, even), found `{other}`"
                 ));
             }
         })
@@ -199,6 +230,8 @@ impl Test {
         let order = |wanted: f64| value.number().map(|found| folds::order(found, Metric::Float(wanted)));
         match self {
             Self::Equals(wanted) => value == wanted,
+            Self::Differs(wanted) => value != wanted,
+            Self::Truthy => truthy(value),
             Self::In(wanted) => wanted.contains(value),
             Self::Regex(regex) => matches!(value, Value::Text(text) if regex.is_match(text)),
             Self::Less(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_lt),
@@ -213,4 +246,8 @@ impl Test {
             }
         }
     }
+}
+
+fn truthy(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Flag(false))
 }

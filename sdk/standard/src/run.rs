@@ -167,11 +167,11 @@ impl Item {
         }
     }
 
-    /// When it is valid no longer; without a time-to-live, after `default` seconds or never.
+    /// When it is valid no longer; without a time-to-live, after `default` seconds or never. What has no time never ages.
     pub fn valid_until(&self, clock: &Clock<'_, '_>, default: Option<f64>) -> Timestamp {
-        match self.ttl(clock).or(default) {
-            Some(ttl) => self.time(clock).unwrap_or(clock.now) + Span::from_secs_f64(ttl),
-            None => Timestamp::NEVER,
+        match (self.time(clock), self.ttl(clock).or(default)) {
+            (Some(time), Some(ttl)) => time + Span::from_secs_f64(ttl),
+            _ => Timestamp::NEVER,
         }
     }
 

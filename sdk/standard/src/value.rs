@@ -3,7 +3,7 @@
 use crate::tree::Tree;
 use serde::{Deserialize, Serialize, Serializer};
 use tidegate_query::Subject;
-use tidegate_sdk::{Event, Field, Metric, Timestamp};
+use tidegate_sdk::{Event, Field, Metric, Span, Timestamp};
 
 /// Anything that a stage passes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -206,18 +206,10 @@ impl Fact {
         Ok(())
     }
 
-    /// When it is valid no longer; with what is missing taken for the default, if one is given.
-    pub fn valid_until(&self, now: Timestamp, default: Option<f64>) -> Timestamp {
-        match self.ttl.or(default) {
-            Some(ttl) => self.time.unwrap_or(now) + tidegate_sdk::Span::from_secs_f64(ttl),
-            None => Timestamp::NEVER,
-        }
-    }
-
     /// By Riemann's rule: it says so, or it is older than its time-to-live, which is 60 seconds if it has none.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.state.as_deref() == Some("expired")
-            || self.time.is_some_and(|_| now > self.valid_until(now, Some(DEFAULT_TTL)))
+        let ttl = Span::from_secs_f64(self.ttl.unwrap_or(DEFAULT_TTL));
+        self.state.as_deref() == Some("expired") || self.time.is_some_and(|time| now > time + ttl)
     }
 }
 

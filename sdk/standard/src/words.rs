@@ -40,7 +40,7 @@ pub const WORDS: &[Word] = &[
     word(
         "sreduce",
         "sreduce = '+', init = VALUE",
-        "passes what it and all before come to: `+` or `max-metric`",
+        "passes what it and all before come to: `+`, `max-metric` or a fold",
         LAST,
     ),
     word(
@@ -64,7 +64,7 @@ pub const WORDS: &[Word] = &[
     word(
         "splitp",
         "splitp = '<=', f = F, clauses = [{ value = V, then = […] }], else = […]",
-        "passes it to the first branch whose value stands so to what `f` gives",
+        "passes it to the first branch whose value stands so to what `f` gives; without `else` one must",
         "",
     ),
     word(
@@ -167,7 +167,7 @@ pub const WORDS: &[Word] = &[
     ),
     word(
         "fill-in-last",
-        "fill-in-last = '10s', set = {FIELDS}",
+        "fill-in-last = '10s', f = F, set = {FIELDS}",
         "passes everything, and the last event so changed after each 10 s without any",
         LAST,
     ),

@@ -19,10 +19,15 @@ impl<'c> Compare<'c> {
 
     /// Compares all outputs of a case.
     pub fn check(&self, case: &Value, played: &Played) -> Result<(), String> {
-        if let Some(tail) = case.get("expected_tail").and_then(Value::as_array) {
-            let got = of(played, "main");
-            let from = got.len().saturating_sub(tail.len());
-            return self.list(tail, &got[from..]).map_err(|how| told("main", &tail.clone().into(), &got.into(), &how));
+        if let Some(tail) = case.get("expected_tail") {
+            let main = Map::from_iter([("main".to_owned(), tail.clone())]);
+            for (name, tail) in tail.as_object().unwrap_or(&main) {
+                let (tail, got) = (normal(tail), of(played, name));
+                let from = got.len().saturating_sub(as_list(&tail).len());
+                self.list(as_list(&tail), &got[from..])
+                    .map_err(|how| told(name, &tail, &got.into(), &how))?;
+            }
+            return Ok(());
         }
         let expected = &case["expected"];
         if let Some(forks) = expected.get("forks").and_then(Value::as_array) {
@@ -35,9 +40,14 @@ impl<'c> Compare<'c> {
         for (name, list) in wanted.iter().filter(|(name, _)| !ignored.contains(&name.as_str())) {
             let got = of(played, name);
             let list: Vec<Value> = list.as_array().into_iter().flatten().map(normal).collect();
-            self.list(&list, &got).map_err(|how| told(name, &list.clone().into(), &got.clone().into(), &how))?;
+            self.list(&list, &got)
+                .map_err(|how| told(name, &list.clone().into(), &got.clone().into(), &how))?;
         }
-        match played.outputs.iter().find(|(name, _)| !wanted.contains_key(name) && !ignored.contains(&name.as_str())) {
+        match played
+            .outputs
+            .iter()
+            .find(|(name, _)| !wanted.contains_key(name) && !ignored.contains(&name.as_str()))
+        {
             Some((name, value)) => Err(format!("  nothing was expected at {name}, got {value}")),
             None => Ok(()),
         }
@@ -45,11 +55,13 @@ impl<'c> Compare<'c> {
 
     /// Each fork by the values of its fields, in the order in which they first came.
     fn forks(&self, case: &Value, forks: &[Value], played: &Played) -> Result<(), String> {
-        let fields: Vec<&str> =
-            case["params"]["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let fields = fields(case);
         let mut found: Vec<(String, Value, Vec<Value>)> = Vec::new();
         for (name, event) in &played.outputs {
-            let values: Vec<Value> = fields.iter().map(|field| event.get(field).cloned().unwrap_or_default()).collect();
+            // A list is of the fork that its events are of.
+            let of = event.get(0).unwrap_or(event);
+            let values: Vec<Value> =
+                fields.iter().map(|field| of.get(field).cloned().unwrap_or_default()).collect();
             let key = if let [one] = &values[..] { one.clone() } else { values.into() };
             match found.iter_mut().find(|(other, of, _)| other == name && *of == key) {
                 Some((_, _, events)) => events.push(event.clone()),
@@ -64,8 +76,9 @@ impl<'c> Compare<'c> {
             }
         }
         found.sort_by_key(|(name, key, _)| (order.iter().position(|other| other == key), name.clone()));
-        let got: Vec<Value> = found.iter().map(|(_, key, events)| json!({ "key": key, "events": events })).collect();
-        let forks: Vec<Value> = forks.iter().map(normal_fork).collect();
+        let got: Vec<Value> =
+            found.iter().map(|(_, key, events)| json!({ "key": key, "events": events })).collect();
+        let forks: Vec<Value> = forks.iter().map(|fork| normal_fork(fork, &fields)).collect();
         let same = forks.len() == got.len()
             && forks.iter().zip(&got).all(|(wanted, got)| {
                 self.same(&wanted["key"], &got["key"])
@@ -155,6 +168,33 @@ pub fn normal(value: &Value) -> Value {
     }
 }
 
-fn normal_fork(fork: &Value) -> Value {
-    json!({ "key": fork["key"], "events": normal(&fork["events"]) })
+fn normal_fork(fork: &Value, fields: &[String]) -> Value {
+    let part = |field: &String, value: &Value| normal(&json!({ field: value }))[field].take();
+    let key = match (fields, &fork["key"]) {
+        ([field], one) => part(field, one),
+        (_, Value::Array(parts)) => {
+            fields.iter().zip(parts).map(|(field, value)| part(field, value)).collect()
+        }
+        (_, other) => other.clone(),
+    };
+    json!({ "key": key, "events": normal(&fork["events"]) })
+}
+
+/// The fields of the first `by` in a case.
+fn fields(spec: &Value) -> Vec<String> {
+    let name = |field: &Value| field.as_str().or(field["field"].as_str()).unwrap_or_default().to_owned();
+    if matches!(spec["stream"].as_str(), Some("by" | "by-builder")) {
+        let params = &spec["params"];
+        return match params.get("fields").or(params.get("field")) {
+            Some(Value::Array(fields)) => fields.iter().map(name).collect(),
+            Some(one) => vec![name(one)],
+            None => Vec::new(),
+        };
+    }
+    let inside: Vec<&Value> = match spec {
+        Value::Array(list) => list.iter().collect(),
+        Value::Object(map) => map.values().collect(),
+        _ => Vec::new(),
+    };
+    inside.into_iter().map(fields).find(|fields| !fields.is_empty()).unwrap_or_default()
 }

@@ -37,7 +37,11 @@ impl Deviations {
         let file: File = toml::from_str(include_str!("../deviations.toml")).context("deviations.toml")?;
         let regex = |text: &str| Regex::new(text).with_context(|| format!("deviations.toml: {text}"));
         let entries = file.deviation.into_iter().map(|written| {
-            Ok(Entry { case: regex(&written.case)?, outcome: regex(&written.outcome)?, reason: written.reason })
+            Ok(Entry {
+                case: regex(&written.case)?,
+                outcome: regex(&written.outcome)?,
+                reason: written.reason,
+            })
         });
         entries.collect::<Result<_>>().map(Self)
     }

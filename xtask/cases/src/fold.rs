@@ -23,7 +23,10 @@ pub fn check(player: &Player, case: &Value) -> Verdict {
         };
     }
     let [(_, got)] = &played.outputs[..] else {
-        return Verdict::Failed(format!("  one result was expected, got {:?}, {:?}", played.outputs, played.errors));
+        return Verdict::Failed(format!(
+            "  one result was expected, got {:?}, {:?}",
+            played.outputs, played.errors
+        ));
     };
     let compare = Compare::of(case);
     let fits = match case.get("one_of").and_then(Value::as_array) {
@@ -41,6 +44,9 @@ pub fn check(player: &Player, case: &Value) -> Verdict {
     };
     match fits {
         true => Verdict::Passed,
-        false => Verdict::Failed(format!("  expected  {}\n  got       {got}", case.get("expected").unwrap_or(&case["one_of"]))),
+        false => Verdict::Failed(format!(
+            "  expected  {}\n  got       {got}",
+            case.get("expected").unwrap_or(&case["one_of"])
+        )),
     }
 }

@@ -85,11 +85,7 @@ fn all<'c>(player: &play::Player, cases: &'c Value) -> Vec<(String, &'c Value, V
     };
     let mut all = Vec::new();
     for (number, case) in list("cases").iter().enumerate() {
-        let verdict = if case.get("query").is_some() {
-            query::check(case)
-        } else {
-            player.check(case)
-        };
+        let verdict = if case.get("query").is_some() { query::check(case) } else { player.check(case) };
         all.push((named(case, number), case, verdict));
     }
     for (number, case) in list("fold_cases").iter().enumerate() {

@@ -1,16 +1,19 @@
-//! Plays one stream case: the `standard` rule as wasm, with the case's events and its clock.
+//! Plays one stream case: the `standard` rule as wasm, with the case's events and its clock. The rule linked in plays beside
+//! it, and must give the same bytes.
 
 use crate::Verdict;
 use crate::compare::{Compare, normal};
-use crate::stage::{Unsupported, stages};
-use anyhow::{Context, Result, anyhow};
+use crate::stage::{Build, Unsupported, stages};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
+use standard::Standard;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_engine::guest::Guest;
+use tidegate_engine::guest::{Guest, Native};
 use tidegate_engine::manifest::Manifest;
 use tidegate_engine::rule::Limits;
 use tidegate_event::{Action, Batch, BatchBuilder, NewEvent, Override, Reply, Timestamp};
+use tidegate_sdk::rt::Runner;
 use tidegate_wasm::{Host, HostOptions, ModuleStore};
 
 /// The rule, ready to be started with a pipeline.
@@ -30,6 +33,8 @@ pub struct Played {
 
 /// The event that brings the pipeline to life; no stage sees it.
 const FIRST: &str = "cases.first";
+/// Time moves in so many calls at most.
+const CALLS_MAX: usize = 1_000;
 
 impl Player {
     pub fn new(wasm: &[u8]) -> Result<Self> {
@@ -42,8 +47,7 @@ impl Player {
 
     /// Plays a case and compares.
     pub fn check(&self, case: &Value) -> Verdict {
-        let mut forks = 0;
-        let stages = match stages(case, 0, &mut forks) {
+        let stages = match stages(case, 0, &mut Build::default()) {
             Ok(stages) => stages,
             Err(Unsupported(why)) => return Verdict::Unsupported(why),
         };
@@ -55,7 +59,9 @@ impl Player {
             (Err(_), true) => return Verdict::Passed,
             (Err(error), false) => return Verdict::Failed(format!("  {error:#}")),
             (Ok(played), true) if !played.errors.is_empty() => return Verdict::Passed,
-            (Ok(_), true) => return Verdict::Failed(format!("  expected {}, no error came", case["expected_error"])),
+            (Ok(_), true) => {
+                return Verdict::Failed(format!("  expected {}, no error came", case["expected_error"]));
+            }
             (Ok(played), false) => played,
         };
         match Compare::of(case).check(case, &played) {
@@ -81,29 +87,41 @@ impl Player {
         let outputs = resolved.outputs.clone();
         let mut rule = self.manifest.rule(&self.digest, resolved);
         rule.limits = Limits { deadline_ms: 10_000, ..rule.limits };
-        let mut guest = self.host.guest(&rule).map_err(|fault| anyhow!("{fault}"))?;
+        let mut runner = Runner::<Standard>::new();
+        runner.bind(0, &rule.settings).map_err(|error| anyhow!(error))?;
+        let wasm = self.host.guest(&rule).map_err(|fault| anyhow!("{fault}"))?;
+        let mut guest = Both { wasm, native: Native::linked(runner) };
         let mut played = Played { outputs: Vec::new(), errors: Vec::new() };
         let mut now = started;
-        let first = NewEvent { service: Some("cases"), tags: &[FIRST], time: Some(moment(now)), ..NewEvent::default() };
+        let first = NewEvent {
+            service: Some("cases"),
+            tags: &[FIRST],
+            time: Some(moment(now)),
+            ..NewEvent::default()
+        };
         let mut rows = BatchBuilder::new();
         rows.push(&first);
         for input in inputs {
             match input.get("advance_to").and_then(Value::as_f64).filter(|_| is_move(input)) {
                 Some(to) if to > now => {
-                    call(&mut guest, std::mem::take(&mut rows), now, &outputs, &mut played)?;
+                    hand_over(&mut guest, std::mem::take(&mut rows), now, &outputs, &mut played)?;
                     now = to;
-                    call(&mut guest, BatchBuilder::new(), now, &outputs, &mut played)?;
+                    move_on(&mut guest, now, &outputs, &mut played)?;
                 }
                 Some(_) => {}
                 None if plain => push_plain(&mut rows, input),
                 None => {
                     let json = input.to_string();
                     let more = [("value", json.as_str())];
-                    rows.push(&NewEvent { attributes: &more, time: Some(moment(now)), ..NewEvent::default() });
+                    rows.push(&NewEvent {
+                        attributes: &more,
+                        time: Some(moment(now)),
+                        ..NewEvent::default()
+                    });
                 }
             }
         }
-        call(&mut guest, rows, now, &outputs, &mut played)?;
+        hand_over(&mut guest, rows, now, &outputs, &mut played)?;
         Ok(played)
     }
 }
@@ -125,7 +143,9 @@ fn is_plain(input: &Value) -> bool {
             ("metric", value) => value.is_number(),
             ("time", value) => value.as_f64().is_some_and(|secs| secs >= 0.0),
             ("ttl", value) => value.as_f64().is_some_and(|ttl| f64::from(ttl as f32) == ttl),
-            ("tags", value) => value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(Value::is_string)),
+            ("tags", value) => {
+                value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(Value::is_string))
+            }
             (_, value) => value.is_string(),
         })
 }
@@ -177,30 +197,57 @@ fn names(pipeline: &str) -> Vec<String> {
     names
 }
 
-/// One call of the guest, and more as long as wakes are due.
-fn call(
-    guest: &mut impl Guest,
+/// The rule as wasm and linked in.
+struct Both<W, N> {
+    wasm: W,
+    native: N,
+}
+
+impl<W: Guest, N: Guest> Both<W, N> {
+    fn call(&mut self, batch: &Batch) -> Result<Reply> {
+        let (mut reply, mut other) = (Reply::default(), Reply::default());
+        self.wasm.call(batch, &mut reply).map_err(|fault| anyhow!("{fault}"))?;
+        self.native.call(batch, &mut other).map_err(|fault| anyhow!("linked in: {fault}"))?;
+        let same = reply.record_bytes() == other.record_bytes()
+            && reply.string_bytes() == other.string_bytes()
+            && (reply.next_wake, reply.keys) == (other.next_wake, other.keys);
+        if !same {
+            bail!("linked in, the rule gives other bytes than as wasm");
+        }
+        Ok(reply)
+    }
+}
+
+/// Hands over what came at a moment. What is due at this very moment waits until time moves.
+fn hand_over<W: Guest, N: Guest>(
+    guest: &mut Both<W, N>,
     rows: BatchBuilder,
     now: f64,
     outputs: &[(String, String)],
     played: &mut Played,
 ) -> Result<()> {
-    let now = moment(now);
     let mut batch = rows.finish();
-    loop {
-        batch.header.now = now;
-        let mut reply = Reply::default();
-        guest.call(&batch, &mut reply).map_err(|fault| anyhow!("{fault}"))?;
+    batch.header.now = moment(now);
+    take(&guest.call(&batch)?, outputs, played)
+}
+
+/// Moves time to a moment, through all that is due until then.
+fn move_on<W: Guest, N: Guest>(
+    guest: &mut Both<W, N>,
+    now: f64,
+    outputs: &[(String, String)],
+    played: &mut Played,
+) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.header.now = moment(now);
+    for _ in 0..CALLS_MAX {
+        let reply = guest.call(&batch)?;
         take(&reply, outputs, played)?;
-        if reply.next_wake > now || batch.is_empty() {
-            // What is due at this very moment waits for the next.
+        if reply.next_wake > batch.header.now {
             return Ok(());
         }
-        if reply.woken == 0 {
-            return Ok(());
-        }
-        batch = Batch::default();
     }
+    bail!("after {CALLS_MAX} calls there is still something due before {now} s")
 }
 
 fn take(reply: &Reply, outputs: &[(String, String)], played: &mut Played) -> Result<()> {
@@ -210,7 +257,9 @@ fn take(reply: &Reply, outputs: &[(String, String)], played: &mut Played) -> Res
         for part in effect.overrides() {
             match part {
                 Override::Attribute("value", json) => value = Some(json.to_owned()),
-                Override::Text(tidegate_event::Field::Description, text) if effect.record.action == Action::Log => {
+                Override::Text(tidegate_event::Field::Description, text)
+                    if effect.record.action == Action::Log =>
+                {
                     played.errors.push(text.to_owned());
                 }
                 _ => {}

@@ -18,7 +18,9 @@ pub fn check(case: &Value) -> Verdict {
     }
     let matcher = match parsed {
         Ok(matcher) => matcher,
-        Err(error) => return Verdict::Failed(format!("  expected  {}\n  got       {error}", case["matches"])),
+        Err(error) => {
+            return Verdict::Failed(format!("  expected  {}\n  got       {error}", case["matches"]));
+        }
     };
     let mut builder = BatchBuilder::new();
     let event = crate::compare::normal(&case["event"]).to_string();
@@ -26,7 +28,8 @@ pub fn check(case: &Value) -> Verdict {
         return Verdict::Unsupported(format!("an event that the wire cannot carry: {error}"));
     }
     let got = matcher.matches(&builder.event(0));
-    let note = if has_other_attributes(&case["event"]) { "\n  an attribute of the event is not text" } else { "" };
+    let note =
+        if has_other_attributes(&case["event"]) { "\n  an attribute of the event is not text" } else { "" };
     match case["matches"] == json!(got) {
         true => Verdict::Passed,
         false => Verdict::Failed(format!("  expected  {}\n  got       {got}{note}", case["matches"])),
@@ -35,9 +38,11 @@ pub fn check(case: &Value) -> Verdict {
 
 /// Whether an attribute is a number or a boolean, which none is on the wire.
 fn has_other_attributes(event: &Value) -> bool {
-    event.as_object().into_iter().flatten().any(|(name, value)| {
-        Field::named(name).is_none() && !value.is_string() && !value.is_null()
-    })
+    event
+        .as_object()
+        .into_iter()
+        .flatten()
+        .any(|(name, value)| Field::named(name).is_none() && !value.is_string() && !value.is_null())
 }
 
 /// The tree that a query is read as.
@@ -85,7 +90,9 @@ fn literal(value: &Literal) -> Value {
         Literal::Bool(flag) => json!(flag),
         Literal::Number(Number::Int(value)) => json!(value),
         Literal::Number(Number::Float(value)) => json!(value),
-        Literal::Number(big) => serde_json::from_str(big.to_string().trim_end_matches(['n', 'N'])).unwrap_or_default(),
+        Literal::Number(big) => {
+            serde_json::from_str(big.to_string().trim_end_matches(['n', 'N'])).unwrap_or_default()
+        }
         Literal::Text(text) => json!(text),
         Literal::Field(name) => json!({ "field": name }),
     }

@@ -44,7 +44,9 @@ pub fn describe(path: &Path, found: &Pipeline, screen: &Screen) -> Result<(), Fa
     screen.line(format_args!("{}: {}, {outputs}", path.display(), stages(found.plan.nodes.len())))?;
     let mut lines = Vec::new();
     if let Tree::Map(map) = &found.tree {
-        map.iter().filter(|(name, _)| name == "stage" || name == "stages").for_each(|(_, list)| tell(list, 1, &mut lines));
+        map.iter()
+            .filter(|(name, _)| name == "stage" || name == "stages")
+            .for_each(|(_, list)| tell(list, 1, &mut lines));
     }
     let width = lines.iter().map(|(written, _)| written.chars().count()).max().unwrap_or(0).min(60);
     for (written, does) in lines {
@@ -67,9 +69,16 @@ fn tell(list: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
     for stage in list {
         let Tree::Map(map) = stage else { continue };
         let word = map.iter().find_map(|(name, _)| words::find(name));
-        let own: Vec<String> =
-            map.iter().filter(|(_, value)| !holds_stages(value)).map(|(name, value)| format!("{name} = {}", written(value))).collect();
-        let own = if own.is_empty() { map.first().map_or(String::new(), |(name, _)| name.clone()) } else { own.join(", ") };
+        let own: Vec<String> = map
+            .iter()
+            .filter(|(_, value)| !holds_stages(value))
+            .map(|(name, value)| format!("{name} = {}", written(value)))
+            .collect();
+        let own = if own.is_empty() {
+            map.first().map_or(String::new(), |(name, _)| name.clone())
+        } else {
+            own.join(", ")
+        };
         let does = word.map_or(String::new(), |word| match word.keeps {
             "" => word.does.to_owned(),
             keeps => format!("{} (remembers {keeps})", word.does),
@@ -91,7 +100,9 @@ fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, Stri
                 for (name, value) in map.iter().filter(|(name, _)| name != "then") {
                     lines.push((format!("{indent}{name} {}:", written(value)), String::new()));
                 }
-                map.iter().filter(|(name, _)| name == "then").for_each(|(_, then)| tell(then, deep + 2, lines));
+                map.iter()
+                    .filter(|(name, _)| name == "then")
+                    .for_each(|(_, then)| tell(then, deep + 2, lines));
             }
         }
         "each" => {
@@ -111,7 +122,9 @@ fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, Stri
 fn holds_stages(value: &Tree) -> bool {
     match value {
         Tree::List(list) => list.iter().any(|tree| match tree {
-            Tree::Map(map) => map.iter().any(|(name, _)| words::find(name).is_some() || name == "then" || name == "next"),
+            Tree::Map(map) => {
+                map.iter().any(|(name, _)| words::find(name).is_some() || name == "then" || name == "next")
+            }
             list => holds_stages(list),
         }),
         _ => false,
