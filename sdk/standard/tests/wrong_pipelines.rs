@@ -8,21 +8,40 @@ fn wrong(pipeline: &str, expected: Expect) {
         Ok(_) => "it is taken".to_owned(),
         Err(said) => said,
     };
-    expected.assert_eq(&said);
+    expected.assert_eq(&format!("{said}\n"));
 }
 
 #[test]
 fn a_pipeline_has_stages() {
-    wrong("", expect!["pipeline: `stage` is missing: write each stage as a table under [[stage]]"]);
-    wrong("stage = 5", expect!["stage: a list of stages was expected, found 5"]);
-    wrong("{\"stage\": [", expect!["it is not JSON: EOF while parsing a list at line 1 column 11"]);
+    wrong(
+        "",
+        expect![[r#"
+        pipeline: `stage` is missing: write each stage as a table under [[stage]]
+    "#]],
+    );
+    wrong(
+        "stage = 5",
+        expect![[r#"
+        stage: a list of stages was expected, found 5
+    "#]],
+    );
+    wrong(
+        "{\"stage\": [",
+        expect![[r#"
+        it is not JSON: EOF while parsing a list at line 1 column 11
+    "#]],
+    );
     wrong(
         "[[stage]]\nover 5",
-        expect!["it is not TOML: expected an equals, found an identifier at line 2 column 6"],
+        expect![[r#"
+        it is not TOML: expected an equals, found an identifier at line 2 column 6
+    "#]],
     );
     wrong(
         "semantics = 'storm'\nstage = []",
-        expect![[r#"pipeline.semantics: "tidegate" or "riemann" was expected, found "storm""#]],
+        expect![[r#"
+        pipeline.semantics: "tidegate" or "riemann" was expected, found "storm"
+    "#]],
     );
 }
 
@@ -30,69 +49,97 @@ fn a_pipeline_has_stages() {
 fn a_table_is_one_stage() {
     wrong(
         "[[stage]]",
-        expect![
-            "stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found an empty table"
-        ],
+        expect![[r#"
+        stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found an empty table
+    "#]],
     );
     wrong(
         "[[stage]]\nover = 5\nunder = 3",
-        expect!["stage[1]: one stage was expected, found two, `over` and `under`: give each a table"],
+        expect![[r#"
+        stage[1]: one stage was expected, found two, `over` and `under`: give each a table
+    "#]],
     );
     wrong(
         "[[stage]]\novr = 5",
-        expect![
-            "stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found ovr"
-        ],
+        expect![[r#"
+        stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found ovr
+    "#]],
     );
     wrong(
         "[[stage]]\nover = 5\n[[stage]]\nunder = 3\nelse = []",
-        expect!["stage[2]: `else` means nothing here, beside under"],
+        expect![[r#"
+        stage[2]: `else` means nothing here, beside under
+    "#]],
     );
 }
 
 #[test]
 fn what_a_stage_is_told_fits() {
-    wrong("[[stage]]\nover = 'high'", expect![[r#"stage[1].over: a number was expected, found "high""#]]);
+    wrong(
+        "[[stage]]\nover = 'high'",
+        expect![[r#"
+        stage[1].over: a number was expected, found "high"
+    "#]],
+    );
     wrong(
         "[[stage]]\nrate = '10 parsecs'",
-        expect![[
-            r#"stage[1].rate: a length of time was expected, like "90s", "5m" or a number of seconds, found "10 parsecs""#
-        ]],
+        expect![[r#"
+            stage[1].rate: a length of time was expected, like "90s", "5m" or a number of seconds, found "10 parsecs"
+        "#]],
     );
     wrong(
         "[[stage]]\nrate = -5",
-        expect![[
-            r#"stage[1].rate: a length of time was expected, like "90s", "5m" or a number of seconds, found -5"#
-        ]],
+        expect![[r#"
+            stage[1].rate: a length of time was expected, like "90s", "5m" or a number of seconds, found -5
+        "#]],
     );
     wrong(
         "[[stage]]\nrate = 0",
-        expect!["stage[1].rate: a length of time above zero was expected, found none"],
+        expect![[r#"
+        stage[1].rate: a length of time above zero was expected, found none
+    "#]],
     );
     wrong(
         "[[stage]]\nrate = nan",
-        expect!["stage[1].rate: a length of time above zero was expected, found none"],
+        expect![[r#"
+        stage[1].rate: a length of time above zero was expected, found none
+    "#]],
     );
-    wrong("[[stage]]\nbatch = 3", expect![[r#"stage[1]: `every` is missing: a length of time, like "5s""#]]);
+    wrong(
+        "[[stage]]\nbatch = 3",
+        expect![[r#"
+        stage[1]: `every` is missing: a length of time, like "5s"
+    "#]],
+    );
     wrong(
         "[[stage]]\nfixed-event-window = -1",
-        expect!["stage[1].fixed-event-window: a whole number from 0 on was expected, found -1"],
+        expect![[r#"
+        stage[1].fixed-event-window: a whole number from 0 on was expected, found -1
+    "#]],
     );
     wrong(
         "[[stage]]\npredict-linear = 1\nahead = 5",
-        expect!["stage[1].predict-linear: a whole number from 2 on was expected, found 1"],
+        expect![[r#"
+        stage[1].predict-linear: a whole number from 2 on was expected, found 1
+    "#]],
     );
     wrong(
         "[[stage]]\newma-timeless = 2",
-        expect!["stage[1].ewma-timeless: a weight from 0 to 1 was expected, found 2"],
+        expect![[r#"
+        stage[1].ewma-timeless: a weight from 0 to 1 was expected, found 2
+    "#]],
     );
     wrong(
         "[[stage]]\npercentiles = [50]\nevery = 5",
-        expect!["stage[1].percentiles: a part between 0 and 1 was expected, found 50"],
+        expect![[r#"
+        stage[1].percentiles: a part between 0 and 1 was expected, found 50
+    "#]],
     );
     wrong(
         "[[stage]]\nbatch = 3\nevery = 5\nalign = 'noon'",
-        expect![[r#"stage[1].align: "epoch", "first" or "start" was expected, found "noon""#]],
+        expect![[r#"
+        stage[1].align: "epoch", "first" or "start" was expected, found "noon"
+    "#]],
     );
 }
 
@@ -104,44 +151,56 @@ fn predicates_and_functions_are_pointed_at() {
         stage[1].where: a number after `>` was expected, found the end
           metric >
                   ^
-          help: the number goes on the right; text and fields are compared with `=` and `!=`"#]],
+          help: the number goes on the right; text and fields are compared with `=` and `!=`
+    "#]],
     );
     wrong(
         "[[stage]]\nwhere = { field = 'metric', above = 5 }",
-        expect![
-            "stage[1].where.above: a test was expected (equals, in, regex, lt, gt, le, ge, present, even), found `above`"
-        ],
+        expect![[r#"
+        stage[1].where.above: a test was expected (equals, in, regex, lt, gt, le, ge, present, truthy, even), found `above`
+    "#]],
     );
     wrong(
         "[[stage]]\nwhere = { and = ['metric > 5', { tagd = 'x' }] }",
-        expect![
-            "stage[1].where.and: a predicate was expected (a query, or a table with and, or, not, const, truthy, expired, equals, tagged_all, tagged_any, or `field` and a test), found `tagd`"
-        ],
+        expect![[r#"
+        stage[1].where.and: a predicate was expected (a query, or a table with and, or, not, const, truthy, expired, equals, tagged_all, tagged_any, or `field` and a test), found `tagd`
+    "#]],
     );
-    wrong("[[stage]]\nwhere = { field = 'host', regex = '[a' }", expect![[""]]);
+    wrong(
+        "[[stage]]\nwhere = { field = 'host', regex = '[a' }",
+        expect![[r#"
+        stage[1].where.regex: a regular expression was expected: non-empty character class has no closing bracket
+    "#]],
+    );
     wrong(
         "[[stage]]\nwhere = { field = 'host', f = 'host', equals = 'a' }",
-        expect!["stage[1].where: either `field` or `f` was expected, found both"],
+        expect![[r#"
+        stage[1].where: either `field` or `f` was expected, found both
+    "#]],
     );
     wrong(
         "[[stage]]\nsmap = { double = 2 }",
-        expect![
-            "stage[1].smap: a function was expected (a field's name, or one of identity, const, field, add, multiply, duplicate, append, count_into, fold), found `double`"
-        ],
+        expect![[r#"
+        stage[1].smap: a function was expected (a field's name, or one of identity, const, field, add, multiply, duplicate, append, count_into, fold), found `double`
+    "#]],
     );
     wrong(
         "[[stage]]\nsmap = { fold = 'average' }",
-        expect![
-            "stage[1].smap: a fold was expected, one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, mean, median, mode, modes, minimum, maximum, std-dev, count, sorted-sample, sorted-sample-extract; found `average`"
-        ],
+        expect![[r#"
+        stage[1].smap: a fold was expected, one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, sorted-sample, sorted-sample-extract; found `average`
+    "#]],
     );
     wrong(
         "[[stage]]\nsmap = { fold = 'extremum' }",
-        expect!["stage[1].smap: `comparison` was expected, one of <, <=, >, >="],
+        expect![[r#"
+        stage[1].smap: `comparison` was expected, one of <, <=, >, >=
+    "#]],
     );
     wrong(
         "[[stage]]\nsreduce = { add = 1 }",
-        expect![[r#"stage[1].sreduce: "+", "max-metric" or a fold was expected, found a table"#]],
+        expect![[r#"
+        stage[1].sreduce: "+", "max-metric" or a fold was expected, found a table
+    "#]],
     );
 }
 
@@ -149,23 +208,33 @@ fn predicates_and_functions_are_pointed_at() {
 fn branches_are_pointed_at_by_number() {
     wrong(
         "[[stage]]\nsplit = [{ where = 'true', then = [{ over = 1 }, { over = 'x' }] }]",
-        expect![[r#"stage[1].split[1].then[2].over: a number was expected, found "x""#]],
+        expect![[r#"
+        stage[1].split[1].then[2].over: a number was expected, found "x"
+    "#]],
     );
     wrong(
         "[[stage]]\nsplitp = '~'\nclauses = []",
-        expect![[r#"stage[1].splitp: one of <, <=, >, >=, =, != was expected, found "~""#]],
+        expect![[r#"
+        stage[1].splitp: one of <, <=, >, >=, =, != was expected, found "~"
+    "#]],
     );
     wrong(
         "[[stage]]\nsplitp = '<'\nclauses = [{ then = [] }]",
-        expect!["stage[1].splitp[1]: `value` is missing: what the event's is held against"],
+        expect![[r#"
+        stage[1].splitp[1]: `value` is missing: what the event's is held against
+    "#]],
     );
     wrong(
         "[[stage]]\neach = [[{ next = true }, { over = 1 }]]",
-        expect!["stage[1].each[1][1].next: it stands last in a branch, found more behind it"],
+        expect![[r#"
+        stage[1].each[1][1].next: it stands last in a branch, found more behind it
+    "#]],
     );
     wrong(
         "[[stage]]\neach = [[{ next = 2 }]]",
-        expect!["stage[1].each[1][1].next: true, or how many branches to leave, was expected; found 2"],
+        expect![[r#"
+        stage[1].each[1][1].next: true, or how many branches to leave, was expected; found 2
+    "#]],
     );
 }
 
@@ -174,10 +243,15 @@ fn a_pipeline_is_neither_too_deep_nor_too_long() {
     let deep = format!("{{\"stage\": [{}{}]}}", "{\"each\": [[".repeat(40), "]]}".repeat(40));
     wrong(
         &deep,
-        expect![
-            "stage[1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1]: stages may be nested 32 deep, found more"
-        ],
+        expect![[r#"
+        stage[1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1][1].each[1]: stages may be nested 32 deep, found more
+    "#]],
     );
     let long = format!("{{\"stage\": [{}]}}", vec!["{\"over\": 1}"; 1_001].join(","));
-    wrong(&long, expect!["stage[1].over: a pipeline has at most 1000 stages, found more"]);
+    wrong(
+        &long,
+        expect![[r#"
+        stage[1].over: a pipeline has at most 1000 stages, found more
+    "#]],
+    );
 }
