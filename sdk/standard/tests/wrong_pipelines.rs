@@ -50,8 +50,8 @@ fn a_table_is_one_stage() {
     wrong(
         "[[stage]]",
         expect![[r#"
-        stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found an empty table
-    "#]],
+            stage[1]: a stage was expected, found an empty table; stages are where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next
+        "#]],
     );
     wrong(
         "[[stage]]\nover = 5\nunder = 3",
@@ -62,8 +62,8 @@ fn a_table_is_one_stage() {
     wrong(
         "[[stage]]\novr = 5",
         expect![[r#"
-        stage[1]: a stage was expected, one of where, match, tagged, tagged-any, expired, not-expired, over, under, smap, smap*, smapcat, sflatten, sreduce, with, default, adjust, scale, tag, untag, each, split, splitp, by, dual, moving-event-window, fixed-event-window, moving-time-window, fixed-time-window, batch, coalesce, project, fold-interval, rate, percentiles, counter, ddt, ewma-timeless, ewma, top, apdex, predict-linear, clock-skew, sum-over-time, mean-over-time, fill-in, fill-in-last, interpolate-constant, changed, changed-state, stable, runs, throttle, rollup, parse, to, emit, log, next; found ovr
-    "#]],
+            stage[1]: a stage was expected, found ovr: did you mean `over`?
+        "#]],
     );
     wrong(
         "[[stage]]\nover = 5\n[[stage]]\nunder = 3\nelse = []",
