@@ -64,6 +64,7 @@ const CHORES: &[Chore] = &[
     chore("documents", documents),
     chore("demo", demo::rehearse),
     chore("api pages", api_pages),
+    Chore { name: "book", kind: Kind::Page, needs: &["mdbook"], work: book_pages },
     Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
@@ -87,6 +88,12 @@ const CHORES: &[Chore] = &[
     Chore { name: "chaos rules", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "rules") },
     Chore { name: "chaos planted", kind: Kind::Chaos, needs: &["strace"], work: chaos::planted },
 ];
+
+/// The documentation as a book, made outside the repository.
+fn book_pages(workspace: &Workspace) -> Result<()> {
+    let to = workspace.target.join("book-pages");
+    start(command("mdbook", &["build", "docs", "--dest-dir", &to.to_string_lossy()]))
+}
 
 enum Outcome {
     Passed,

@@ -72,14 +72,20 @@ const ALL: &[BuiltIn] = &[
         name: "standard:filter",
         about: "the same as a pipeline",
         wasm: include_bytes!("../../rules/standard.wasm"),
-        example: &[("pipeline", "[[stage]]\nwhere = 'service =~ \"http.%\" and metric > 225'\n[[stage]]\nto = 'main'\n")],
+        example: &[(
+            "pipeline",
+            "[[stage]]\nwhere = 'service =~ \"http.%\" and metric > 225'\n[[stage]]\nto = 'main'\n",
+        )],
         native: native::<standard::Standard>,
     },
     BuiltIn {
         name: "standard:ewma",
         about: "the same as a pipeline",
         wasm: include_bytes!("../../rules/standard.wasm"),
-        example: &[("pipeline", "[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n")],
+        example: &[(
+            "pipeline",
+            "[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n",
+        )],
         native: native::<standard::Standard>,
     },
     BuiltIn {
@@ -100,7 +106,10 @@ const ALL: &[BuiltIn] = &[
         name: "standard:changed",
         about: "the same as a pipeline",
         wasm: include_bytes!("../../rules/standard.wasm"),
-        example: &[("pipeline", "[[stage]]\nsplit = [{ where = 'metric > 225', then = [{ with = { state = 'high' } }, { next = true }] }]\nelse = [{ with = { state = 'low' } }, { next = true }]\n[[stage]]\nchanged = 'state'\n[[stage]]\nto = 'main'\n")],
+        example: &[(
+            "pipeline",
+            "[[stage]]\nsplit = [{ where = 'metric > 225', then = [{ with = { state = 'high' } }, { next = true }] }]\nelse = [{ with = { state = 'low' } }, { next = true }]\n[[stage]]\nchanged = 'state'\n[[stage]]\nto = 'main'\n",
+        )],
         native: native::<standard::Standard>,
     },
     BuiltIn {
@@ -121,7 +130,10 @@ const ALL: &[BuiltIn] = &[
         name: "standard:by",
         about: "the same as a pipeline",
         wasm: include_bytes!("../../rules/standard.wasm"),
-        example: &[("pipeline", "[[stage]]\nby = ['host', 'service']\n[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n")],
+        example: &[(
+            "pipeline",
+            "[[stage]]\nby = ['host', 'service']\n[[stage]]\newma-timeless = 0.1\n[[stage]]\nwhere = 'metric > 1000000'\n[[stage]]\nto = 'main'\n",
+        )],
         native: native::<standard::Standard>,
     },
 ];

@@ -179,7 +179,12 @@ fn described(name: &str, value: &Value) -> Vec<String> {
         Value::Object(fields) => fields
             .iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| format!("{key} = {}", text(value)))
+            .flat_map(|(key, value)| {
+                let text = text(value);
+                let mut lines = text.lines();
+                let first = format!("{key} = {}", lines.next().unwrap_or_default());
+                std::iter::once(first).chain(lines.map(|line| format!("  {line}"))).collect::<Vec<_>>()
+            })
             .collect(),
         Value::Number(number) if name == "memory" => vec![bytes(number.as_u64().unwrap_or_default())],
         Value::Number(number) if number.is_f64() => {

@@ -37,7 +37,9 @@ pub fn as_json(path: &Path, found: &Pipeline) -> Value {
 
 /// A pipeline for people: each stage as it is written, what it does, what it remembers.
 pub fn describe(path: &Path, found: &Pipeline, screen: &Screen) -> Result<(), Failure> {
-    let outputs = match &found.plan.outputs[..] {
+    let mut names = found.plan.outputs.clone();
+    names.sort();
+    let outputs = match &names[..] {
         [] => "no output: nothing it finds is sent anywhere".to_owned(),
         names => format!("sends to {}", names.join(", ")),
     };
