@@ -1,7 +1,7 @@
 //! Functions of one value: `f` in stages that look at a part of an event or make something else of it.
 
 use crate::tree::{Table, Tree, number};
-use crate::value::{DEFAULT_TTL, Fact, Name, Value};
+use crate::value::{Fact, Name, Value};
 use tidegate_sdk::folds::{self, NoNumber};
 use tidegate_sdk::{Metric, Timestamp};
 
@@ -362,6 +362,5 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
 
 /// Whether a value counts as expired.
 pub fn is_expired(value: &Value, now: Timestamp) -> bool {
-    debug_assert!(DEFAULT_TTL > 0.0);
     value.fact().is_some_and(|fact| fact.is_expired(now))
 }

@@ -482,6 +482,7 @@ impl Memory {
     }
 
     /// A moment comes that it asked for.
+    #[expect(clippy::collapsible_match, reason = "a guard does not move a clock on")]
     pub fn wake(&mut self, recipe: &Recipe, clock: &Clock<'_, '_>, pass: &mut Pass) -> Result<(), Stop> {
         let now = clock.now;
         match (self, recipe) {

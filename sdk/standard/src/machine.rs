@@ -503,7 +503,7 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
     Fact {
         host: same(|fact| &fact.host),
         service: same(|fact| &fact.service),
-        state: facts().last().and_then(|fact| fact.state.clone()),
+        state: facts().next_back().and_then(|fact| fact.state.clone()),
         metric: Some(tidegate_sdk::Metric::Int(list.len() as i64)),
         description: Some(lines.join("\n")),
         time: Some(now),

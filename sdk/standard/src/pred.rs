@@ -238,7 +238,7 @@ impl Test {
             Self::More(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_gt),
             Self::AtMost(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_le),
             Self::AtLeast(wanted) => order(*wanted).is_some_and(std::cmp::Ordering::is_ge),
-            Self::Present(wanted) => !value.is_null() == *wanted,
+            Self::Present(wanted) => value.is_null() != *wanted,
             Self::Even => matches!(value, Value::Int(value) if value % 2 == 0),
             Self::Fits(fields) => {
                 let found = |func: &Func| -> Result<Value, Stop> { func.apply(value, clock.now) };
