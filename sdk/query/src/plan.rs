@@ -427,6 +427,7 @@ impl fmt::Display for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Plan;
 
     fn plan(text: &str) -> Plan {
         Plan::new(&Query::parse(text).unwrap()).unwrap()
