@@ -21,9 +21,10 @@ impl Timestamp {
         Self(seconds.saturating_mul(1_000_000))
     }
 
-    /// The moment this many seconds after the epoch; NaN is the epoch, values out of range saturate.
+    /// The moment this many seconds after the epoch, to the nearest microsecond; NaN is the epoch, values out of range
+    /// saturate.
     pub fn from_secs_f64(seconds: f64) -> Self {
-        Self((seconds * 1e6) as i64)
+        Self(nearest(seconds * 1e6))
     }
 
     /// Whole seconds since the epoch, rounded down.
@@ -64,9 +65,9 @@ impl Span {
         Self(minutes.saturating_mul(60_000_000))
     }
 
-    /// This many seconds; NaN is zero, values out of range saturate.
+    /// This many seconds, to the nearest microsecond; NaN is zero, values out of range saturate.
     pub fn from_secs_f64(seconds: f64) -> Self {
-        Self((seconds * 1e6) as i64)
+        Self(nearest(seconds * 1e6))
     }
 
     /// The length in seconds with its fraction.
@@ -90,8 +91,13 @@ impl Span {
             _ => return None,
         };
         let micros = number * unit;
-        (micros.is_finite() && micros.abs() < 9e18).then_some(Self(micros as i64))
+        (micros.is_finite() && micros.abs() < 9e18).then(|| Self(nearest(micros)))
     }
+}
+
+/// 4.1 s are 4,100,000 microseconds, though 4.1 times a million is a little less.
+fn nearest(micros: f64) -> i64 {
+    (micros + 0.5_f64.copysign(micros)) as i64
 }
 
 impl core::ops::Add<Span> for Timestamp {
@@ -145,6 +151,7 @@ mod tests {
             ("90s", 90_000_000, "90s"),
             ("1.5m", 90_000_000, "90s"),
             ("250ms", 250_000, "0.25s"),
+            ("4.1s", 4_100_000, "4.1s"),
             ("2h", 7_200_000_000, "7200s"),
             ("3", 3_000_000, "3s"),
             ("-1s", -1_000_000, "-1s"),
@@ -162,5 +169,8 @@ mod tests {
         assert_eq!(Timestamp(-1).floor(Span::secs(5)), Timestamp::from_secs(-5));
         assert_eq!(Timestamp(7_000_000).floor(Span::secs(5)), Timestamp::from_secs(5));
         assert_eq!(Timestamp::from_secs_f64(f64::NAN), Timestamp::EPOCH);
+        assert_eq!(Timestamp::from_secs_f64(-4.1), Timestamp(-4_100_000));
+        assert_eq!(Span::from_secs_f64(4.1), Span(4_100_000));
+        assert_eq!(Span::from_secs_f64(1e300), Span(i64::MAX));
     }
 }

@@ -53,7 +53,7 @@ pub fn stages(spec: &Value, deep: usize, build: &mut Build) -> Stages {
         }
         "sreduce" => with(json!({ "sreduce": p("f") }), params, &["init"]),
         "counter" => {
-            json!({ "counter": given(params, "init").filter(|init| !init.is_null()).unwrap_or(&json!(true)) })
+            json!({ "counter": given(params, "init").unwrap_or(&json!(true)) })
         }
         "match" => json!({ "match": p("f field"), "value": p("value") }),
         "tag" | "untag" | "tagged-any" => json!({ name: p("tags tag") }),
@@ -80,7 +80,7 @@ pub fn stages(spec: &Value, deep: usize, build: &mut Build) -> Stages {
             } else {
                 json!({ "split": clauses })
             };
-            if let Some(default) = given(params, "default else").filter(|default| !default.is_null()) {
+            if let Some(default) = given(params, "default else") {
                 stage["else"] = branch(default)?.into();
             }
             stage
@@ -112,7 +112,7 @@ pub fn stages(spec: &Value, deep: usize, build: &mut Build) -> Stages {
         "ewma" => json!({ name: p("halflife half_life") }),
         "top" => {
             let mut stage = with(json!({ "top": p("k n") }), params, &["f", "demote"]);
-            if let Some(bottom) = given(params, "bottom").filter(|bottom| !bottom.is_null()) {
+            if let Some(bottom) = given(params, "bottom") {
                 stage["bottom"] = branch(bottom)?.into();
             }
             stage
@@ -205,7 +205,7 @@ fn marks(spec: &Value) -> bool {
 
 /// A parameter by the first of these names that is there.
 fn given<'p>(params: &'p Map<String, Value>, names: &str) -> Option<&'p Value> {
-    names.split(' ').find_map(|name| params.get(name))
+    names.split(' ').find_map(|name| params.get(name).filter(|value| !value.is_null()))
 }
 
 fn named<'v>(value: &'v Value, names: &str) -> &'v Value {
@@ -238,7 +238,8 @@ fn op(op: &Value) -> Value {
 /// Adds the parameters that are given.
 fn with(mut stage: Value, params: &Map<String, Value>, names: &[&str]) -> Value {
     for name in names {
-        if let Some(value) = params.get(*name) {
+        // For the beginning, null is a value.
+        if let Some(value) = params.get(*name).filter(|value| *name == "init" || !value.is_null()) {
             stage[*name] = value.clone();
         }
     }
