@@ -521,11 +521,7 @@ impl Memory {
     }
 
     /// A moment comes that it asked for.
-<<<<<<< HEAD
-    #[expect(clippy::collapsible_match, reason = "a guard must not move a clock")]
-=======
     #[expect(clippy::collapsible_match, reason = "a guard does not move a clock on")]
->>>>>>> scases
     pub fn wake(&mut self, recipe: &Recipe, clock: &Clock<'_, '_>, pass: &mut Pass) -> Result<(), Stop> {
         let now = clock.now;
         match (self, recipe) {
