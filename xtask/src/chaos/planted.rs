@@ -40,7 +40,7 @@ const PLANTS: &[Plant] = &[
     Plant {
         bug: "kept-after-trap",
         finds: Finds::Kind("kill"),
-        says: &["the rule that panics at poison", "did not give what its keys remember"],
+        says: &["the rule that panics at poison"],
     },
     Plant { bug: "expiry-lost", finds: Finds::Kind("kill"), says: &["is still in the index"] },
     Plant {

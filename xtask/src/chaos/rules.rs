@@ -47,7 +47,9 @@ const WILD: Duration = Duration::from_secs(60);
 
 pub fn run(run: &mut Run) -> Result<()> {
     let more = "queue = \"64MiB\"\nqueue_events = 1_000_000\n".to_owned();
-    let mut world = World::new(&run.folder, &run.program, &Settings { more, ..Settings::default() })?;
+    // Two that feed each other write much; all of it is looked at afterwards, so none of it may go meanwhile.
+    let settings = Settings { more, keep: "16GiB", ..Settings::default() };
+    let mut world = World::new(&run.folder, &run.program, &settings)?;
     world.environment.extend(run.plant.iter().map(|bug| ("TIDEGATE_PLANT".to_owned(), bug.clone())));
     world.start()?;
     // Copies alone: the log need not hold what the index would show.

@@ -415,6 +415,9 @@ impl World {
                 self.tally.add("torn tails cut off", 1);
             } else if line.contains("a rule failed") {
                 self.tally.add("faults told", 1);
+            } else if line.contains("a checkpoint was given up") {
+                // As when a rule panics while it is being made: the line has the rule's own words.
+                self.tally.add("checkpoints given up", 1);
             } else if line.contains("panicked at") || line.contains("ended in a panic") {
                 bail!("the node panicked: {line}");
             }
