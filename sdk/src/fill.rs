@@ -112,7 +112,7 @@ impl<K: PartialEq, T> Stable<K, T> {
 
     /// Those that may go.
     pub fn wake(&mut self, now: Timestamp) -> Vec<T> {
-        if self.due() > now {
+        if self.held.is_empty() || self.due() > now {
             return Vec::new();
         }
         self.lasted = true;

@@ -272,7 +272,7 @@ impl<T> FixedTime<T> {
 
     /// Closes the open window if its end has come.
     pub fn wake(&mut self, now: Timestamp) -> Vec<Vec<T>> {
-        if self.due() > now {
+        if self.kept.is_empty() || self.due() > now {
             return Vec::new();
         }
         self.start = match self.align {
@@ -344,7 +344,7 @@ impl<T> Batches<T> {
 
     /// Takes those that wait, if their time has come.
     pub fn wake(&mut self, now: Timestamp) -> Option<Vec<T>> {
-        (self.due() <= now).then(|| std::mem::take(&mut self.kept))
+        (!self.kept.is_empty() && self.due() <= now).then(|| std::mem::take(&mut self.kept))
     }
 
     /// Where the open window begins and ends.

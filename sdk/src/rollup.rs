@@ -73,7 +73,7 @@ impl<T> Rollup<T> {
     /// Takes the rest, if its time has come.
     pub fn wake(&mut self, now: Timestamp) -> Option<Vec<T>> {
         let due = self.due();
-        if due > now {
+        if self.kept.is_empty() || due > now {
             return None;
         }
         self.start = (self.align == Align::First).then_some(due);

@@ -37,11 +37,7 @@ const PLANTS: &[Plant] = &[
         finds: Finds::Kind("kill"),
         says: &["should be", "are wrong", "are lost"],
     },
-    Plant {
-        bug: "kept-after-trap",
-        finds: Finds::Kind("kill"),
-        says: &["the rule that panics at poison"],
-    },
+    Plant { bug: "kept-after-trap", finds: Finds::Kind("kill"), says: &["the rule that panics at poison"] },
     Plant { bug: "expiry-lost", finds: Finds::Kind("kill"), says: &["is still in the index"] },
     Plant {
         bug: "cursor-before-answer",
