@@ -1,76 +1,86 @@
-// The page: its parts, and the keys that work everywhere.
+// The page: the navigation, the top, the view in the address, and the keys that work everywhere.
 
 import { useSignalEffect } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { helping, look, opened, overview, pause, paused, view } from "./page.ts";
-import { closeDetail, Detail } from "./parts/detail.tsx";
-import { GRID, Grid, goToTrouble, resize } from "./parts/grid.tsx";
+import { go, viewName } from "./address.ts";
+import { useKeys } from "./keys.ts";
+import { kiosk, turnKiosk } from "./kiosk.ts";
+import { again } from "./live.ts";
+import { VIEWS } from "./logic/address.ts";
+import { closeStream, opened, overview } from "./page.ts";
+import { Detail } from "./parts/detail.tsx";
+import { Lost } from "./parts/empty.tsx";
 import { Head } from "./parts/head.tsx";
-import { Help } from "./parts/help.tsx";
-import { Node } from "./parts/node.tsx";
-import { QUERY_FIELD } from "./parts/query.tsx";
-import { Rules } from "./parts/rules.tsx";
-import { Said } from "./parts/said.tsx";
-import { turnBelow } from "./parts/turn.tsx";
+import { Help, helping } from "./parts/help.tsx";
+import { Nav } from "./parts/nav.tsx";
+import { focusQuery } from "./parts/query.tsx";
+import { openViews, Views, workspace } from "./parts/views.tsx";
 import { turnTheme } from "./theme.ts";
+import { ENTRIES } from "./views.tsx";
 
-const KEYS: Readonly<Record<string, () => void>> = {
-  "/": () => {
-    const field = document.getElementById(QUERY_FIELD);
-    field?.focus();
-    (field as HTMLInputElement | null)?.select();
-  },
-  "?": () => {
-    helping.value = true;
-  },
-  g: () => document.getElementById(GRID)?.focus(),
-  n: goToTrouble,
-  s: () => look({ order: view.value.order === "name" ? "worst" : "name" }),
-  t: () => look({ turned: !view.value.turned }),
-  "+": () => resize(1),
-  "=": () => resize(1),
-  "-": () => resize(-1),
-  o: turnBelow,
-  d: turnTheme,
-  " ": () => pause(!paused.value),
-};
+const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-function onKey(event: KeyboardEvent): void {
-  const target = event.target as HTMLElement;
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]") !== null) return;
-  if (target.closest("input, textarea") !== null) return;
-  // A button takes the space bar for itself.
-  if (event.key === " " && target.closest("button, summary, a") !== null) return;
-  if (event.key === "Escape" && opened.value !== null) {
-    closeDetail();
-    return;
-  }
-  const act = KEYS[event.key];
-  if (act === undefined) return;
-  event.preventDefault();
-  act();
+function useEverywhereKeys(): void {
+  useKeys("Everywhere", [
+    { keys: "?", does: "keys and help", act: () => (helping.value = true) },
+    {
+      keys: "/",
+      also: ["e"],
+      does: "type a query",
+      act: () => {
+        if (!ENTRIES[viewName.value].queried) go("query");
+        requestAnimationFrame(focusQuery);
+      },
+    },
+    { keys: "f", does: "kiosk: the view and nothing else", act: turnKiosk },
+    { keys: "d", does: "light or dark", act: turnTheme },
+    { keys: "v", also: ["s"], does: "saved views: open, save, share", act: openViews },
+    ...DIGITS.map((digit) => ({
+      keys: digit,
+      also: [`Alt+${digit}`],
+      ...(digit === "1" ? { does: "workspaces 1 … 9: saved views with a number" } : {}),
+      act: () => workspace(Number(digit)),
+    })),
+    { keys: "R", does: "connect anew", act: again },
+    {
+      keys: "Escape",
+      does: "close, or let go",
+      act: closeStream,
+      when: () => opened.value !== null,
+    },
+    { keys: "Escape", act: turnKiosk, when: () => kiosk.value },
+  ]);
+  useKeys(
+    "Go to",
+    VIEWS.map((view) => ({
+      keys: `g ${ENTRIES[view].key}`,
+      does: ENTRIES[view].title.toLowerCase(),
+      act: () => go(view),
+    })),
+  );
 }
 
 export function App() {
-  useEffect(() => {
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, []);
+  useEverywhereKeys();
   useSignalEffect(() => {
-    const bad = overview.value?.states.critical ?? 0;
-    document.title = bad > 0 ? `(${bad}) Tidegate` : "Tidegate";
+    const firing = overview.value?.alerts?.firing ?? 0;
+    const title = `${ENTRIES[viewName.value].title} · Tidegate`;
+    document.title = firing > 0 ? `(${firing}) ${title}` : title;
+    document.documentElement.classList.toggle("kiosk", kiosk.value);
   });
+  const { Body } = ENTRIES[viewName.value];
   return (
     <>
-      <Head />
-      <main>
-        <Grid />
-        {view.value.node ? <Node /> : <Rules />}
-        <Said />
+      {!kiosk.value && <Nav />}
+      <div class="page-body">
+        <Head />
+        <Lost />
+        <main class={`view view-${viewName.value}`} key={viewName.value}>
+          <Body />
+        </main>
         <Detail />
-      </main>
+      </div>
       <Help />
+      <Views />
     </>
   );
 }

@@ -83,6 +83,14 @@ export interface Overview {
   shards: Shard[];
   inputs: Input[];
   outputs: Output[];
+  /** What the whole node has to say, worst first. */
+  banners?: Banner[];
+  alerts?: { firing: number; acknowledged: number; silenced: number; oldest: Alert | null };
+}
+
+export interface Banner {
+  level: "warning" | "critical";
+  text: string;
 }
 
 export interface Fault {
@@ -141,4 +149,109 @@ export interface Refusal {
   message: string;
   span?: [number, number];
   help?: string | null;
+}
+
+/** What a rule forwarded to an output for alerts, folded by key. */
+export interface Alert {
+  id: string;
+  key: string;
+  output: string;
+  rule: string;
+  generation: number;
+  version: string;
+  host: string | null;
+  service: string | null;
+  state: string | null;
+  metric: number | null;
+  description: string | null;
+  status: "firing" | "acknowledged" | "silenced" | "resolved";
+  since: string;
+  until: string | null;
+  duration_s: number;
+  last: string;
+  events: number;
+  flapping: boolean;
+  acknowledged: { by: string; at: string; note: string | null } | null;
+  silence: string | null;
+  escalated: number;
+  notified: { at: string; to: string; notice: string }[];
+  group: string | null;
+  before: unknown;
+  after: unknown;
+}
+
+export interface AlertList {
+  alerts: Alert[];
+  total: number;
+  firing: number;
+  acknowledged: number;
+  silenced: number;
+  next: string | null;
+}
+
+/** The course of one stream: time in milliseconds, least, most and last metric, and how many events. */
+export interface History {
+  host: string | null;
+  service: string | null;
+  from: string;
+  to: string;
+  step_ms: number;
+  source: "memory" | "log" | "both";
+  points: [number, number | null, number | null, number | null, number][];
+  states: [number, string | null][];
+  complete: boolean;
+}
+
+/** One event of the tail, and where it stands in the log. */
+export interface Tapped {
+  position: number;
+  row: number;
+  event: Event;
+}
+
+/** What became of one event. */
+export interface Explained {
+  event: Event;
+  position: number;
+  row: number;
+  at: string;
+  rules: ExplainedRule[];
+  index: { before: Event | null } | null;
+  complete: boolean;
+  note: string | null;
+}
+
+export interface ExplainedRule {
+  name: string;
+  generation: number;
+  version: string;
+  query: string;
+  per: string;
+  matched: boolean;
+  why: string | null;
+  key: string | null;
+  before: unknown;
+  after: unknown;
+  effects: {
+    kind: "emit" | "forward" | "log";
+    output: string | null;
+    event: Event | null;
+    level: string | null;
+    message: string | null;
+  }[];
+}
+
+/** What may stand at a place of a query. */
+export interface Completion {
+  from: number;
+  to: number;
+  items: { text: string; kind: string; detail: string | null }[];
+}
+
+/** A view that somebody saved for all. */
+export interface SavedView {
+  name: string;
+  view: { address?: string; workspace?: number } & Record<string, unknown>;
+  by: string | null;
+  at: string;
 }

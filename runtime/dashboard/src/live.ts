@@ -1,8 +1,14 @@
-// The connection: one stream of frames for the query in force, taken up again whenever it breaks.
+// The connection: one stream of frames for the query in force, taken up again where it broke off.
 
-import type { Event, Forwarded, Overview, Refusal, Rules } from "./contract.ts";
+import { computed, effect, untracked } from "@preact/signals";
+import { viewName } from "./address.ts";
+import { Failed, listen } from "./api.ts";
+import type { AlertList, Event, Forwarded, Overview, Rules } from "./contract.ts";
+import type { ViewName } from "./logic/address.ts";
 import { patience } from "./logic/patience.ts";
 import {
+  alerts,
+  asked,
   changes,
   hear,
   link,
@@ -12,16 +18,13 @@ import {
   samples,
   settled,
   skew,
-  sought,
   store,
+  storeQuery,
   tick,
 } from "./page.ts";
 
 /** The overview comes every second; without any frame for this long the connection is dead, whatever the browser thinks. */
 const SILENCE = 12_000;
-
-/** How long the server may take to judge a query. */
-const JUDGEMENT = 10_000;
 
 /** A snapshot with nothing in it may be left out; after this long without one, the grid is empty. */
 const NO_SNAPSHOT = 3_000;
@@ -29,202 +32,181 @@ const NO_SNAPSHOT = 3_000;
 /** An overview older than this is no sample for the sparkline. */
 const STALE = 2_500;
 
-const everything = "true";
+/** Frames that every view wants. */
+const ALWAYS = "overview,rules,alerts,forwarded";
 
-const address = (path: string, query: string, more = "") =>
-  new URL(
-    `api/v1/${path}?q=${encodeURIComponent(query === "" ? everything : query)}${more}`,
-    document.baseURI,
-  );
+/** Views that show streams one by one. */
+const WITH_STREAMS: readonly ViewName[] = ["grid", "query"];
 
-type Judgement =
-  | { verdict: "good" }
-  | { verdict: "refused"; error: Refusal }
-  | { verdict: "unreachable"; reason: string };
-
-async function judge(query: string, signal: AbortSignal): Promise<Judgement> {
-  try {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(JUDGEMENT)]);
-    const answer = await fetch(address("query", query, "&limit=1"), { signal: limit, cache: "no-store" });
-    if (answer.ok) return { verdict: "good" };
-    const body: unknown = await answer.json().catch(() => null);
-    const error = (body as { error?: Refusal } | null)?.error;
-    if (answer.status === 400)
-      return { verdict: "refused", error: error ?? { message: "the server refuses this query" } };
-    return { verdict: "unreachable", reason: error?.message ?? `the server answered with ${answer.status}` };
-  } catch (error) {
-    const late = error instanceof DOMException && error.name === "TimeoutError";
-    return {
-      verdict: "unreachable",
-      reason: late ? "the server does not answer" : "the server cannot be reached",
-    };
-  }
+/** What is asked of the server. */
+interface Wish {
+  query: string;
+  frames: string;
 }
 
-let query = "";
+const wish = computed<Wish>(() => ({
+  query: storeQuery.value,
+  frames: WITH_STREAMS.includes(viewName.value) ? `snapshot,delta,${ALWAYS}` : ALWAYS,
+}));
+
+const same = (one: Wish | null, other: Wish) =>
+  one !== null && one.query === other.query && one.frames === other.frames;
+
+interface Connection {
+  wish: Wish;
+  stop: AbortController;
+  /** Whether a frame with streams has come. */
+  begun: boolean;
+  opened: number;
+}
+
+/** The connection that frames are taken from. */
+let current: Connection | null = null;
+/** The one that is being tried. */
+let trial: Connection | null = null;
+/** What the id of the last message belongs to. */
+let last = { wish: null as Wish | null, id: "" };
 /** The last query that the server took. */
 let good = "";
-let source: EventSource | null = null;
-let trial: AbortController | null = null;
 let retry = 0;
 let attempt = 0;
 let heard = 0;
-let opened = 0;
-let snapshot = false;
 let overviewAt = 0;
 
-/** Follows a query. One that the server refuses leaves the last good one in force. */
-export async function follow(wanted: string): Promise<void> {
-  trial?.abort();
-  const mine = new AbortController();
-  trial = mine;
-  const judged = await judge(wanted, mine.signal);
-  if (mine.signal.aborted) return;
-  if (judged.verdict === "refused") {
-    refusal.value = { query: wanted, error: judged.error };
-    // With no good query before it, the page shows everything rather than nothing.
-    if (source === null && retry === 0 && wanted !== "") await followAnyway("");
-    return;
-  }
-  refusal.value = null;
-  await followAnyway(wanted, judged);
-}
-
-async function followAnyway(wanted: string, judged: Judgement = { verdict: "good" }): Promise<void> {
-  if (wanted !== query) settled.value = false;
-  query = wanted;
-  if (judged.verdict === "unreachable") lose(judged.reason);
-  else open();
-}
-
-function open(): void {
-  close();
-  good = query;
-  const stream = new EventSource(address("stream", query));
-  source = stream;
-  snapshot = false;
-  opened = Date.now();
-  heard = opened;
-  const on = <T>(name: string, take: (data: T) => void) =>
-    stream.addEventListener(name, (message) => {
-      if (source !== stream) return;
-      heard = Date.now();
-      if (link.value.state !== "live") link.value = { state: "live" };
-      take(JSON.parse((message as MessageEvent<string>).data) as T);
-    });
-  stream.onerror = () => {
-    if (source === stream) lose("the connection broke");
-  };
-  on<{ events: Event[]; reset: boolean }>("snapshot", ({ events, reset }) => {
-    if (reset) store.reset();
-    store.apply(events, Date.now());
-    begin();
-  });
-  on<{ events: Event[]; skipped?: number }>("delta", ({ events, skipped }) => {
-    // Changes come after the snapshot, unless that was empty and left out.
-    if (!snapshot) store.reset();
-    begin();
-    store.apply(events, Date.now());
-    store.skipped += skipped ?? 0;
-  });
-  on<Overview>("overview", (news) => {
-    overviewAt = heard;
-    skew.value = Date.parse(news.now) - heard || 0;
-    overview.value = news;
-    attempt = 0;
-    if (!snapshot && (news.index_size === 0 || heard - opened > NO_SNAPSHOT)) {
-      store.reset();
-      begin();
-    }
-  });
-  on<Rules>("rules", (news) => {
-    if (sought.value === "") rules.value = news;
-  });
-  on<{ items: Forwarded[] }>("forwarded", ({ items }) => hear(items));
-}
-
-function begin(): void {
-  snapshot = true;
-  settled.value = true;
-}
-
-function close(): void {
+/** Follows a wish. A query that the server refuses leaves the last good one in force. */
+async function follow(wanted: Wish): Promise<void> {
   clearTimeout(retry);
   retry = 0;
-  source?.close();
-  source = null;
+  trial?.stop.abort();
+  const mine: Connection = { wish: wanted, stop: new AbortController(), begun: false, opened: 0 };
+  trial = mine;
+  if (!same(last.wish, wanted)) {
+    last = { wish: null, id: "" };
+    if (wanted.frames !== ALWAYS) settled.value = false;
+  }
+  try {
+    await listen("stream", {
+      query: { q: wanted.query === "" ? "true" : wanted.query, frames: wanted.frames },
+      last: last.id,
+      signal: mine.stop.signal,
+      onOpen: () => begin(mine),
+      onMessage: (name, data) => take(mine, name, data),
+      onHeard: (id) => {
+        last = { wish: wanted, id };
+      },
+    });
+    if (!mine.stop.signal.aborted) lose(mine, "the server ended the connection");
+  } catch (error) {
+    if (mine.stop.signal.aborted) return;
+    if (error instanceof Failed && error.refused) refuse(mine, error);
+    else lose(mine, current === mine ? "the connection broke" : (error as Error).message);
+  }
 }
 
-function lose(reason: string): void {
-  close();
+function begin(mine: Connection): void {
+  if (current !== mine) current?.stop.abort();
+  current = mine;
+  good = mine.wish.query;
+  trial = null;
+  mine.opened = Date.now();
+  heard = mine.opened;
+  if (refusal.value?.query !== wish.peek().query) refusal.value = null;
+}
+
+function refuse(mine: Connection, error: Failed): void {
+  trial = null;
+  if (error.refusal.span === undefined) {
+    lose(mine, error.message);
+    return;
+  }
+  refusal.value = { query: mine.wish.query, error: error.refusal };
+  settled.value = current !== null;
+  // With no connection that goes on, the page shows the last good query, or everything, rather than nothing.
+  if (current === null && mine.wish.query !== good) void follow({ ...mine.wish, query: good });
+}
+
+function lose(mine: Connection, reason: string): void {
+  if (current === mine) current = null;
+  if (trial === mine) trial = null;
+  mine.stop.abort();
   attempt++;
   const wait = patience(attempt);
   const since = link.value.state === "lost" ? link.value.since : Date.now();
   link.value = { state: "lost", since, next: Date.now() + wait, reason };
-  retry = window.setTimeout(() => void again(), wait);
+  clearTimeout(retry);
+  retry = window.setTimeout(() => void follow(wish.peek()), wait);
 }
 
 /** Tries at once. */
-export async function again(): Promise<void> {
-  close();
-  trial?.abort();
-  const mine = new AbortController();
-  trial = mine;
-  const judged = await judge(query, mine.signal);
-  if (mine.signal.aborted) return;
-  if (judged.verdict === "unreachable") {
-    lose(judged.reason);
-    return;
-  }
-  if (judged.verdict === "refused") {
-    refusal.value = { query, error: judged.error };
-    query = good;
-  }
-  open();
+export function again(): void {
+  void follow(wish.peek());
 }
 
-/** Rules that a search lists at most. */
-const MOST_FOUND = 100;
+function settle(mine: Connection): void {
+  mine.begun = true;
+  settled.value = true;
+}
 
-let searching: AbortController | null = null;
-
-/** Asks for the rules that are sought; the last question wins. */
-async function search(): Promise<void> {
-  searching?.abort();
-  const text = sought.value;
-  if (text === "") return;
-  const mine = new AbortController();
-  searching = mine;
-  try {
-    const path = `api/v1/rules?sort=activity&limit=${MOST_FOUND}&find=${encodeURIComponent(text)}`;
-    const limit = AbortSignal.any([mine.signal, AbortSignal.timeout(JUDGEMENT)]);
-    const answer = await fetch(new URL(path, document.baseURI), { signal: limit, cache: "no-store" });
-    if (answer.ok) {
-      const found = (await answer.json()) as Rules;
-      if (!mine.signal.aborted) rules.value = found;
+const FRAMES: Readonly<Record<string, (data: never, mine: Connection) => void>> = {
+  snapshot({ events, reset }: { events: Event[]; reset: boolean }, mine) {
+    if (reset) store.reset();
+    store.apply(events, Date.now());
+    settle(mine);
+  },
+  delta({ events, skipped }: { events: Event[]; skipped?: number }, mine) {
+    // Changes come after the snapshot, unless that was empty and left out, or this goes on where another broke off.
+    if (!mine.begun && !settled.value) store.reset();
+    settle(mine);
+    store.apply(events, Date.now());
+    store.skipped += skipped ?? 0;
+  },
+  overview(news: Overview, mine) {
+    overviewAt = heard;
+    skew.value = Date.parse(news.now) - heard || 0;
+    overview.value = news;
+    attempt = 0;
+    if (mine.begun || settled.value || mine.wish.frames === ALWAYS) return;
+    if (news.index_size === 0 || heard - mine.opened > NO_SNAPSHOT) {
+      store.reset();
+      settle(mine);
     }
-  } catch {
-    // The stream notices when the server is gone, and the next second asks again.
-  }
-}
+  },
+  rules(news: Rules) {
+    rules.value = news;
+  },
+  alerts(news: AlertList) {
+    alerts.value = news;
+  },
+  forwarded({ items }: { items: Forwarded[] }) {
+    hear(items);
+  },
+};
 
-/** Lists rules whose names hold this text. */
-export function seek(text: string): void {
-  sought.value = text;
-  void search();
+function take(mine: Connection, name: string, data: unknown): void {
+  if (current !== mine) return;
+  heard = Date.now();
+  if (link.value.state !== "live") link.value = { state: "live" };
+  FRAMES[name]?.(data as never, mine);
 }
 
 let drawn = -1;
 
-/** Starts the page's own clocks. */
-export function startClocks(): void {
+/** Connects, and starts the page's own clocks. */
+export function start(): void {
+  let before: Wish | null = null;
+  effect(() => {
+    void asked.value;
+    const wanted = wish.value;
+    const again = untracked(() => refusal.value !== null || !same(before, wanted) || current === null);
+    before = wanted;
+    if (again) untracked(() => void follow(wanted));
+  });
   setInterval(() => {
     const now = Date.now();
     samples.push(now - overviewAt < STALE ? (overview.value?.events_per_second ?? Number.NaN) : Number.NaN);
     store.sweep(now);
-    if (source !== null && now - heard > SILENCE) lose("nothing was heard for 12 s");
+    if (current !== null && now - heard > SILENCE) lose(current, "nothing was heard for 12 s");
     tick.value = now;
-    if (link.value.state === "live") void search();
   }, 1_000);
   setInterval(() => {
     if (drawn === store.version) return;
@@ -232,6 +214,6 @@ export function startClocks(): void {
     changes.value++;
   }, 150);
   addEventListener("online", () => {
-    if (link.value.state === "lost") void again();
+    if (link.value.state === "lost") again();
   });
 }

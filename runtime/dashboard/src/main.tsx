@@ -1,19 +1,12 @@
 // Puts the page up and connects it.
 
-import { computed, effect, untracked } from "@preact/signals";
+import "./styles/base.css";
+import "./styles/shell.css";
+import "./styles/parts.css";
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { follow, startClocks } from "./live.ts";
-import { asked, view } from "./page.ts";
-import "./style.css";
+import { start } from "./live.ts";
 
 const page = document.getElementById("page");
 if (page !== null) render(<App />, page);
-startClocks();
-
-const query = computed(() => view.value.query);
-effect(() => {
-  void asked.value;
-  const wanted = query.value;
-  untracked(() => void follow(wanted));
-});
+start();

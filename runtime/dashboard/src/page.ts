@@ -1,11 +1,11 @@
 // What the page knows, as signals: parts read them, and only what changed is drawn again.
 
-import { signal } from "@preact/signals";
-import type { Forwarded, Overview, Refusal, Rules } from "./contract.ts";
+import { computed, signal } from "@preact/signals";
+import { alter, param, viewName } from "./address.ts";
+import type { AlertList, Forwarded, Overview, Refusal, Rules } from "./contract.ts";
 import type { Name } from "./logic/names.ts";
 import { Latest, Samples } from "./logic/ring.ts";
 import { type Cell, Store } from "./logic/store.ts";
-import { read, type View, written } from "./logic/view.ts";
 
 /** How the connection is. */
 export type Link =
@@ -20,7 +20,6 @@ export const MOST_SAID = 200;
 export const SPARK = 120;
 
 export const store = new Store();
-export const view = signal<View>(read(location.hash));
 export const link = signal<Link>({ state: "connecting" });
 /** Whether a snapshot of the present query has arrived. */
 export const settled = signal(false);
@@ -29,8 +28,8 @@ export const asked = signal(0);
 export const refusal = signal<{ query: string; error: Refusal } | null>(null);
 export const overview = signal<Overview | null>(null);
 export const rules = signal<Rules | null>(null);
-/** Part of the names of the rules that are listed; empty lists the busiest. */
-export const sought = signal("");
+/** The open alerts, worst and oldest first as the server has them. */
+export const alerts = signal<AlertList | null>(null);
 export const said = signal<{ items: Latest<Forwarded>["items"]; total: number }>({ items: [], total: 0 });
 export const paused = signal(false);
 export const samples = new Samples(SPARK);
@@ -40,12 +39,40 @@ export const tick = signal(Date.now());
 export const changes = signal(0);
 /** The server's clock minus ours, in milliseconds. */
 export const skew = signal(0);
-
-/** The stream in the detail panel. */
-export const opened = signal<{ host: Name; service: Name } | null>(null);
 /** The stream under the pointer or the keyboard's focus, and where its cell is on the screen. */
 export const pointed = signal<{ cell: Cell; box: DOMRect } | null>(null);
-export const helping = signal(false);
+
+/** The query of the grid, the stream and the query view; empty means everything. */
+export const query = param("q", "");
+/** The query whose streams the page holds: other views keep the one that was there. */
+export const storeQuery = computed(() =>
+  viewName.value === "grid" || viewName.value === "query" ? query.value : "",
+);
+
+/** Puts another query into force. */
+export function look(text: string): void {
+  if (text === query.value) asked.value++;
+  else query.set(text, true);
+}
+
+const openFlag = param("open", "", ["", "stream"]);
+const openHost = param("host", "\0nil");
+const openService = param("service", "\0nil");
+const nameOf = (text: string): Name => (text === "\0nil" ? null : text);
+
+/** The stream in the detail panel. */
+export const opened = computed<{ host: Name; service: Name } | null>(() =>
+  openFlag.value === "" ? null : { host: nameOf(openHost.value), service: nameOf(openService.value) },
+);
+
+/** Opens a stream beside whatever view is there. */
+export function openStream(host: Name, service: Name): void {
+  alter({ open: "stream", host, service }, opened.value === null);
+}
+
+export function closeStream(): void {
+  alter({ open: null, host: null, service: null, wide: null });
+}
 
 const latest = new Latest<Forwarded>(MOST_SAID);
 
@@ -68,22 +95,3 @@ export function pause(stop: boolean): void {
 
 /** How many items came since the list was paused. */
 export const missedWhilePaused = (): number => latest.total - said.value.total;
-
-/** Changes the view, and the address with it. */
-export function look(change: Partial<View>): void {
-  const next = { ...view.value, ...change };
-  const hash = written(next);
-  const queried = change.query !== undefined && change.query !== view.value.query;
-  view.value = next;
-  const address = hash === "" ? location.pathname + location.search : `#${hash}`;
-  // A new query is a step that "back" takes back; how it is looked at is not.
-  if (queried) history.pushState(null, "", address);
-  else history.replaceState(null, "", address);
-}
-
-addEventListener("popstate", () => {
-  view.value = read(location.hash);
-});
-addEventListener("hashchange", () => {
-  view.value = read(location.hash);
-});

@@ -1,6 +1,7 @@
-// Light or dark: as the system says, unless somebody chose.
+// Light or dark: as the address says, or as somebody chose before, or as the system says.
 
 import { computed, effect, signal } from "@preact/signals";
+import { param } from "./address.ts";
 
 export type Theme = "light" | "dark";
 
@@ -23,8 +24,10 @@ system.addEventListener("change", () => {
   usual.value = system.matches ? "light" : "dark";
 });
 
+const addressed = param<Theme | "">("theme", "", ["", "light", "dark"]);
+
 /** The theme in force. */
-export const theme = computed<Theme>(() => chosen.value ?? usual.value);
+export const theme = computed<Theme>(() => addressed.value || (chosen.value ?? usual.value));
 
 /** Grows once a new theme is on the page, so that canvases are drawn after it. */
 export const themed = signal(0);
@@ -36,6 +39,10 @@ effect(() => {
 
 export function turnTheme(): void {
   const next = theme.value === "light" ? "dark" : "light";
+  if (addressed.value !== "") {
+    addressed.set(next);
+    return;
+  }
   chosen.value = next === usual.value ? null : next;
   try {
     if (chosen.value === null) localStorage.removeItem(KEY);

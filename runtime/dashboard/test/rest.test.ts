@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { changed, equals, moved, quoted, read, written } from "../src/logic/address.ts";
 import { LONGEST_WAIT, patience } from "../src/logic/patience.ts";
 import { Latest, Samples } from "../src/logic/ring.ts";
 import { split, unitAt } from "../src/logic/span.ts";
 import { GLYPHS, SEVERITY, STATES, stateOf } from "../src/logic/state.ts";
-import { equals, PLAIN, quoted, read, type View, written } from "../src/logic/view.ts";
 
 test("the latest items are kept, newest first, and all are counted", () => {
   const latest = new Latest<string>(3);
@@ -55,19 +55,29 @@ test("spans at the end, beyond it and through a letter harm nobody", () => {
   assert.deepEqual(split("abc", undefined), ["abc", "", ""]);
 });
 
-test("a view survives its address", () => {
-  const views: View[] = [
-    PLAIN,
-    { query: 'host =~ "a&b=c#%" and x', order: "worst", turned: true, size: "small", node: true },
-    { query: "日本 + = \n", order: "name", turned: false, size: "large", node: false },
-  ];
-  for (const view of views) assert.deepEqual(read(`#${written(view)}`), view);
-  assert.equal(written(PLAIN), "");
+test("an address survives being written", () => {
+  for (const hash of [
+    "#/overview",
+    "#/grid?q=host+%3D%7E+%22a%26b%3Dc%23%25%22&sort=worst",
+    "#/stream?q=%E6%97%A5",
+  ]) {
+    assert.equal(written(read(hash)), hash);
+  }
+  assert.equal(read("#/grid?q=a%20%3F%20b&x=1?2").params.q, "a ? b");
+  assert.equal(read("#/grid?q=a&x=1?2").params.x, "1?2");
 });
 
 test("nonsense in an address is as usual", () => {
-  assert.deepEqual(read("#size=huge&sort=9&turned=yes&q"), PLAIN);
-  assert.equal(read(`#q=${"x".repeat(50_000)}`).query.length, 8_192);
+  for (const hash of ["", "#", "#/", "#/nowhere?", "#nonsense"]) assert.equal(read(hash).view, "overview");
+  assert.equal(read(`#/grid?q=${"x".repeat(50_000)}`).params.q?.length, 8_192);
+  assert.deepEqual(Object.entries(read("#/grid?__proto__=x").params), [["__proto__", "x"]]);
+});
+
+test("going to another view takes the time span along, and the query only where it means the same", () => {
+  const at = read("#/grid?q=x&sort=worst&from=-1h&theme=light&open=stream");
+  assert.equal(written(moved(at, "stream")), "#/stream?q=x&from=-1h&theme=light");
+  assert.equal(written(moved(at, "alerts", { alert: "a1" })), "#/alerts?from=-1h&theme=light&alert=a1");
+  assert.equal(written(changed(at, { sort: null, q: "y" })), "#/grid?q=y&from=-1h&theme=light&open=stream");
 });
 
 test("names become texts of the query language", () => {

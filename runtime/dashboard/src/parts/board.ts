@@ -5,8 +5,9 @@ import { brief } from "../logic/format.ts";
 import { clean, fitted, type Name, shortened, shown, wrapped } from "../logic/names.ts";
 import { GLYPHS, SEVERITY, STATES, type State } from "../logic/state.ts";
 import { type Cell, freshness, metricOf, type Store } from "../logic/store.ts";
-import type { Size } from "../logic/view.ts";
 import { type Colours, colours, STEPS } from "./colours.ts";
+
+export type Size = "small" | "normal" | "large";
 
 interface Measure {
   row: number;

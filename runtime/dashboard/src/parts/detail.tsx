@@ -1,19 +1,20 @@
 // One stream in full, kept up to date while it is open.
 
 import { useEffect, useRef } from "preact/hooks";
+import { go } from "../address.ts";
+import { equals } from "../logic/address.ts";
 import { compact } from "../logic/format.ts";
 import { shown } from "../logic/names.ts";
 import { Samples } from "../logic/ring.ts";
 import { metricOf } from "../logic/store.ts";
-import { equals } from "../logic/view.ts";
-import { changes, look, opened, SPARK, serverNow, store, tick } from "../page.ts";
+import { changes, closeStream, opened, SPARK, serverNow, store, tick } from "../page.ts";
 import { Fields } from "./event.tsx";
-import { GRID } from "./grid.tsx";
 import { draw, FEWEST } from "./spark.tsx";
+import "../styles/detail.css";
 
 export function closeDetail(): void {
-  opened.value = null;
-  document.getElementById(GRID)?.focus();
+  closeStream();
+  document.getElementById("grid")?.focus();
 }
 
 /** The metric since the panel was opened, one sample a second. */
@@ -56,7 +57,7 @@ export function Detail() {
   const key = at === null ? "" : JSON.stringify([at.host, at.service]);
   // The focus moves when the panel opens, and not with every event.
   useEffect(() => {
-    if (at !== null && document.activeElement?.id !== GRID) close.current?.focus();
+    if (at !== null && document.activeElement?.id !== "grid") close.current?.focus();
   }, [at === null]);
   if (at === null) return null;
   const cell = store.get(at.host, at.service);
@@ -101,10 +102,10 @@ export function Detail() {
           </>
         )}
         <p class="detail-tools">
-          <button type="button" onClick={() => look({ query: equals("host", at.host) })}>
+          <button type="button" onClick={() => go("grid", { q: equals("host", at.host) })}>
             only this host
           </button>
-          <button type="button" onClick={() => look({ query: equals("service", at.service) })}>
+          <button type="button" onClick={() => go("grid", { q: equals("service", at.service) })}>
             only this service
           </button>
         </p>

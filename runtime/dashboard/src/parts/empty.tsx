@@ -2,7 +2,7 @@
 
 import { again } from "../live.ts";
 import { grouped, span } from "../logic/format.ts";
-import { link, look, overview, settled, tick, view } from "../page.ts";
+import { link, look, overview, query, settled, tick } from "../page.ts";
 
 export function Empty() {
   const now = overview.value;
@@ -23,13 +23,13 @@ export function Empty() {
         <p class="quiet">Waiting for the first snapshot…</p>
       </div>
     );
-  if (view.value.query !== "" && now.index_size > 0) {
+  if (query.value !== "" && now.index_size > 0) {
     return (
       <div class="empty">
         <h3>No stream matches this query</h3>
         <p>The index holds {grouped(now.index_size)} streams.</p>
         <p>
-          <button type="button" class="primary" onClick={() => look({ query: "" })}>
+          <button type="button" class="primary" onClick={() => look("")}>
             Show them all
           </button>
         </p>
@@ -66,7 +66,7 @@ export function Lost() {
         {overview.value !== null && " What you see is the last known state."}
       </span>
       <span class="lost-next">{wait > 0 ? `Next attempt in ${wait} s` : "Trying…"}</span>
-      <button type="button" onClick={() => void again()}>
+      <button type="button" onClick={again}>
         Try now
       </button>
     </div>

@@ -1,23 +1,13 @@
-// The keys, and enough of the query language to begin with.
+// The keys, as they are registered, and enough of the query language to begin with.
 
+import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { helping, look } from "../page.ts";
+import { go } from "../address.ts";
+import { groups } from "../keys.ts";
+import { face } from "../logic/keys.ts";
+import "../styles/help.css";
 
-const KEYS: readonly [string[], string][] = [
-  [["/"], "type a query"],
-  [["g"], "go to the grid"],
-  [["←", "↑", "↓", "→"], "move in the grid"],
-  [["Enter"], "open the stream"],
-  [["n"], "next stream in trouble"],
-  [["s"], "sort by name or worst first"],
-  [["t"], "swap rows and columns"],
-  [["+", "−"], "larger or smaller cells"],
-  [["o"], "rules or the node below the grid"],
-  [["Space"], "hold what rules said"],
-  [["d"], "light or dark"],
-  [["Esc"], "close, or let go"],
-  [["?"], "this help"],
-];
+export const helping = signal(false);
 
 const EXAMPLES: readonly [string, string][] = [
   ['state = "critical" or state = "warning"', "what needs a look"],
@@ -26,6 +16,46 @@ const EXAMPLES: readonly [string, string][] = [
   ["metric > 0.9 and not host = nil", "numbers, and whether a field is there"],
   ['tagged "prod"', "one of its tags"],
 ];
+
+/** One key, or the keys of a sequence. */
+function Keys({ keys }: { keys: string }) {
+  return (
+    <>
+      {(keys === " " ? [keys] : keys.split(" ")).map((key) => (
+        <kbd key={key}>{face(key)}</kbd>
+      ))}
+    </>
+  );
+}
+
+function List() {
+  return (
+    <div class="help-keys">
+      {groups.value.map(({ name, bindings }) => (
+        <section key={name}>
+          <h3>{name}</h3>
+          <dl class="keys">
+            {bindings
+              .filter(({ does }) => does !== undefined)
+              .map(({ keys, also = [], does }) => (
+                <div key={keys + does}>
+                  <dt>
+                    <Keys keys={keys} />
+                    {also
+                      .filter((key) => !key.startsWith("Alt+"))
+                      .map((key) => (
+                        <Keys key={key} keys={key} />
+                      ))}
+                  </dt>
+                  <dd>{does}</dd>
+                </div>
+              ))}
+          </dl>
+        </section>
+      ))}
+    </div>
+  );
+}
 
 export function Help() {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -41,6 +71,7 @@ export function Help() {
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
     <dialog
       ref={dialog}
+      class="help-dialog"
       aria-labelledby="help-title"
       onClose={close}
       onClick={(event) => event.target === dialog.current && close()}
@@ -54,19 +85,8 @@ export function Help() {
             </button>
           </div>
           <div class="help-body">
-            <dl class="keys">
-              {KEYS.map(([keys, what]) => (
-                <div key={what}>
-                  <dt>
-                    {keys.map((key) => (
-                      <kbd key={key}>{key}</kbd>
-                    ))}
-                  </dt>
-                  <dd>{what}</dd>
-                </div>
-              ))}
-            </dl>
-            <div>
+            <List />
+            <div class="help-side">
               <h3>Queries</h3>
               <ul class="examples">
                 {EXAMPLES.map(([query, what]) => (
@@ -75,7 +95,7 @@ export function Help() {
                       type="button"
                       onClick={() => {
                         close();
-                        look({ query });
+                        go("grid", { q: query });
                       }}
                     >
                       <code>{query}</code>
@@ -85,7 +105,8 @@ export function Help() {
                 ))}
               </ul>
               <p class="quiet">
-                The address of this page holds the query and the view: copy it to share what you see.
+                The address of this page holds the view, the query, what is open and the time span: copy it to
+                share what you see.
               </p>
             </div>
           </div>

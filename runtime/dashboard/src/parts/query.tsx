@@ -2,12 +2,20 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { split } from "../logic/span.ts";
-import { asked, look, refusal, view } from "../page.ts";
+import { look, query, refusal } from "../page.ts";
+import "../styles/query.css";
 
-export const QUERY_FIELD = "query";
+const FIELD = "query";
+
+/** Puts the cursor into the query, and selects what is there. */
+export function focusQuery(): void {
+  const field = document.getElementById(FIELD) as HTMLInputElement | null;
+  field?.focus();
+  field?.select();
+}
 
 export function QueryBar() {
-  const applied = view.value.query;
+  const applied = query.value;
   const [text, setText] = useState(applied);
   const mirror = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
@@ -19,11 +27,10 @@ export function QueryBar() {
       mirror.current.scrollLeft = field.current.scrollLeft;
   };
   useEffect(follow);
-  const apply = (query: string) => {
-    const wanted = query.trim();
+  const apply = (text: string) => {
+    const wanted = text.trim();
     setText(wanted);
-    if (wanted === view.value.query) asked.value++;
-    else look({ query: wanted });
+    look(wanted);
   };
   return (
     <form
@@ -47,7 +54,7 @@ export function QueryBar() {
           <span>{after}</span>
         </div>
         <input
-          id={QUERY_FIELD}
+          id={FIELD}
           ref={field}
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
@@ -59,7 +66,7 @@ export function QueryBar() {
             else event.currentTarget.blur();
           }}
           placeholder={'every stream; for example: state = "critical" and host =~ "web%"'}
-          aria-label="Query for the grid"
+          aria-label="Query"
           aria-invalid={error !== null}
           aria-describedby={error === null ? undefined : "query-error"}
           maxLength={8192}
@@ -85,7 +92,7 @@ export function QueryBar() {
         <div class="query-error" id="query-error" role="alert">
           <strong>{error.message}</strong>
           {error.help !== undefined && error.help !== null && error.help !== "" && <span>{error.help}</span>}
-          <span class="quiet">The grid still shows the last query that worked.</span>
+          <span class="quiet">The page still shows the last query that worked.</span>
         </div>
       )}
     </form>

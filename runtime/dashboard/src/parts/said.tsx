@@ -5,6 +5,7 @@ import { clean, shown } from "../logic/names.ts";
 import { stateOf } from "../logic/state.ts";
 import { MOST_SAID, missedWhilePaused, pause, paused, said, serverNow, tick } from "../page.ts";
 import { Glyph } from "./glyph.tsx";
+import "../styles/said.css";
 
 export function Said() {
   const { items, total } = said.value;

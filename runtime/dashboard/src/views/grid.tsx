@@ -2,28 +2,32 @@
 
 import { computed, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { worst } from "../logic/axes.ts";
+import { flag, param } from "../address.ts";
+import { useKeys } from "../keys.ts";
+import { type Order, worst } from "../logic/axes.ts";
 import { compact, grouped } from "../logic/format.ts";
 import { clean, shown } from "../logic/names.ts";
 import type { Cell } from "../logic/store.ts";
-import type { Size } from "../logic/view.ts";
 import {
   changes,
   link,
-  look,
   opened,
+  openStream,
   overview,
+  pause,
+  paused,
   pointed,
+  query,
   refusal,
   serverNow,
   store,
   tick,
-  view,
 } from "../page.ts";
+import { Board, type Place, type Size } from "../parts/board.ts";
+import { Empty } from "../parts/empty.tsx";
+import { Fields, spoken } from "../parts/event.tsx";
 import { themed } from "../theme.ts";
-import { Board, type Place } from "./board.ts";
-import { Empty, Lost } from "./empty.tsx";
-import { Fields, spoken } from "./event.tsx";
+import "../styles/grid.css";
 
 export const GRID = "grid";
 
@@ -35,11 +39,14 @@ const MOST_SPOKEN = 50;
 /** Seconds between two versions of that table: faster would only be noise. */
 const SPOKEN_EVERY = 5;
 
+const order = param<Order>("sort", "name", ["name", "worst"]);
+const turned = flag("turned");
+const size = param<Size>("size", "normal", SIZES);
+
 /** One step up or down in size. */
-export function resize(step: 1 | -1): void {
-  const at = SIZES.indexOf(view.value.size) + step;
-  const size = SIZES[at];
-  if (size !== undefined) look({ size });
+function resize(step: 1 | -1): void {
+  const next = SIZES[SIZES.indexOf(size.value) + step];
+  if (next !== undefined) size.set(next);
 }
 
 let board: Board | null = null;
@@ -51,7 +58,7 @@ const nothing = computed(() => {
 });
 
 /** Moves the keyboard to the next stream in trouble. */
-export function goToTrouble(): void {
+function goToTrouble(): void {
   const place = board?.nextTrouble();
   if (place === null || place === undefined) return;
   document.getElementById(GRID)?.focus();
@@ -70,7 +77,7 @@ function showFocus(cell: Cell | undefined): void {
     cell,
     box: new DOMRect((box?.x ?? 0) + rect.x, (box?.y ?? 0) + rect.y, rect.width, rect.height),
   };
-  if (opened.value !== null) opened.value = { host: cell.host, service: cell.service };
+  if (opened.value !== null) openStream(cell.host, cell.service);
 }
 
 function Tooltip() {
@@ -150,7 +157,7 @@ function Counts() {
   void changes.value;
   void tick.value;
   const shownOf =
-    view.value.query !== "" && refusal.value === null && overview.value !== null
+    query.value !== "" && refusal.value === null && overview.value !== null
       ? ` of ${grouped(overview.value.index_size)}`
       : "";
   return (
@@ -174,23 +181,22 @@ function Counts() {
 }
 
 function Tools() {
-  const { order, turned, size } = view.value;
   return (
     <div class="tools" role="toolbar" aria-label="Grid">
       <div class="pair" role="group" aria-label="Order">
         <button
           type="button"
-          aria-pressed={order === "name"}
-          onClick={() => look({ order: "name" })}
-          title="Sort by name (s)"
+          aria-pressed={order.value === "name"}
+          onClick={() => order.set("name")}
+          title="Sort by name (w)"
         >
           name
         </button>
         <button
           type="button"
-          aria-pressed={order === "worst"}
-          onClick={() => look({ order: "worst" })}
-          title="Worst first (s)"
+          aria-pressed={order.value === "worst"}
+          onClick={() => order.set("worst")}
+          title="Worst first (w)"
         >
           worst
         </button>
@@ -198,8 +204,8 @@ function Tools() {
       <button
         type="button"
         class="tool"
-        aria-pressed={turned}
-        onClick={() => look({ turned: !turned })}
+        aria-pressed={turned.value}
+        onClick={() => turned.set(!turned.value)}
         title="Swap rows and columns (t)"
       >
         turn
@@ -208,7 +214,7 @@ function Tools() {
         <button
           type="button"
           onClick={() => resize(-1)}
-          disabled={size === "small"}
+          disabled={size.value === "small"}
           aria-label="Smaller cells"
           title="Smaller (-)"
         >
@@ -217,7 +223,7 @@ function Tools() {
         <button
           type="button"
           onClick={() => resize(1)}
-          disabled={size === "large"}
+          disabled={size.value === "large"}
           aria-label="Larger cells"
           title="Larger (+)"
         >
@@ -229,10 +235,10 @@ function Tools() {
 }
 
 function open(cell: Cell | undefined): void {
-  if (cell !== undefined) opened.value = { host: cell.host, service: cell.service };
+  if (cell !== undefined) openStream(cell.host, cell.service);
 }
 
-export function Grid() {
+function Grid() {
   const box = useRef<HTMLDivElement>(null);
   const spacer = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -242,7 +248,7 @@ export function Grid() {
     const made = new Board(store, box.current, spacer.current, canvas.current);
     made.clock(serverNow);
     board = made;
-    made.update(view.value.order, view.value.turned, view.value.size);
+    made.update(order.value, turned.value, size.value);
     const watch = new ResizeObserver(() => made.resize());
     watch.observe(box.current);
     return () => {
@@ -254,8 +260,7 @@ export function Grid() {
   useSignalEffect(() => {
     void changes.value;
     void tick.value;
-    const { order, turned, size } = view.value;
-    board?.update(order, turned, size);
+    board?.update(order.value, turned.value, size.value);
   });
   useSignalEffect(() => {
     void themed.value;
@@ -270,37 +275,62 @@ export function Grid() {
     else if (focus !== null && focus !== undefined)
       setWords(`${shown(focus.host)}, ${shown(focus.service)}: no stream`);
   };
-  const onKey = (event: KeyboardEvent) => {
-    if (board === null || event.altKey || event.metaKey) return;
+  const step = (rows: number, columns: number) => {
+    if (board === null) return;
     const at = board.focusPlace();
     const first = board.focus === null;
-    const step = (row: number, column: number) =>
-      first ? at : { row: at.row + row, column: at.column + column };
-    const last = { row: board.rows.names.length - 1, column: board.columns.names.length - 1 };
-    const moves: Record<string, () => Place> = {
-      ArrowUp: () => step(-1, 0),
-      ArrowDown: () => step(1, 0),
-      ArrowLeft: () => step(0, -1),
-      ArrowRight: () => step(0, 1),
-      PageUp: () => step(-(board?.page ?? 1), 0),
-      PageDown: () => step(board?.page ?? 1, 0),
-      Home: () => (event.ctrlKey ? { row: 0, column: 0 } : { row: at.row, column: 0 }),
-      End: () => (event.ctrlKey ? last : { row: at.row, column: last.column }),
-    };
-    const move = moves[event.key];
-    if (move !== undefined) {
-      event.preventDefault();
-      moveTo(move());
-    } else if (event.key === "Enter") {
-      event.preventDefault();
-      const cell = board.focus === null ? undefined : store.get(board.focus.host, board.focus.service);
-      open(cell);
-    } else if (event.key === "Escape" && opened.value === null) {
-      board.focus = null;
-      pointed.value = null;
-      board.request();
-    }
+    document.getElementById(GRID)?.focus();
+    moveTo(first ? at : { row: at.row + rows, column: at.column + columns });
   };
+  const edge = (row: number | null, column: number | null) => {
+    if (board === null) return;
+    const at = board.focusPlace();
+    moveTo({ row: row ?? at.row, column: column ?? at.column });
+  };
+  useKeys("Grid", [
+    { keys: "k", also: ["ArrowUp"], does: "up", act: () => step(-1, 0) },
+    { keys: "j", also: ["ArrowDown"], does: "down", act: () => step(1, 0) },
+    { keys: "h", also: ["ArrowLeft"], does: "left", act: () => step(0, -1) },
+    { keys: "l", also: ["ArrowRight"], does: "right", act: () => step(0, 1) },
+    { keys: "PageUp", act: () => step(-(board?.page ?? 1), 0) },
+    { keys: "PageDown", act: () => step(board?.page ?? 1, 0) },
+    { keys: "Home", does: "first of the row; with Ctrl of all", act: () => edge(null, 0) },
+    {
+      keys: "End",
+      does: "last of the row; with Ctrl of all",
+      act: () => edge(null, Number.MAX_SAFE_INTEGER),
+    },
+    { keys: "Ctrl+Home", act: () => edge(0, 0) },
+    { keys: "Ctrl+End", act: () => edge(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) },
+    {
+      keys: "Enter",
+      does: "open the stream",
+      act: () => {
+        const focus = board?.focus;
+        if (focus !== null && focus !== undefined) open(store.get(focus.host, focus.service));
+      },
+    },
+    { keys: "n", does: "next stream in trouble", act: goToTrouble },
+    {
+      keys: "w",
+      does: "worst first, or by name",
+      act: () => order.set(order.value === "name" ? "worst" : "name"),
+    },
+    { keys: "t", does: "swap rows and columns", act: () => turned.set(!turned.value) },
+    { keys: "+", also: ["="], does: "larger cells", act: () => resize(1) },
+    { keys: "-", does: "smaller cells", act: () => resize(-1) },
+    { keys: " ", does: "hold what rules said", act: () => pause(!paused.value) },
+    {
+      keys: "Escape",
+      when: () => board?.focus !== null && opened.value === null,
+      act: () => {
+        if (board === null) return;
+        board.focus = null;
+        pointed.value = null;
+        board.request();
+      },
+    },
+  ]);
   const under = (event: PointerEvent | MouseEvent): Place | null => {
     const rect = box.current?.getBoundingClientRect();
     return rect === undefined || board === null
@@ -315,17 +345,16 @@ export function Grid() {
         <Counts />
         <Tools />
       </div>
-      {lost && <Lost />}
       <div class="grid-box">
+        {/* biome-ignore lint/a11y/useKeyWithClickEvents: the keys of the grid are registered with all others */}
         <div
           id={GRID}
           ref={box}
           class={`grid ${lost ? "grid-lost" : ""}`}
           role="application"
           tabIndex={0}
-          aria-label="Streams, hosts by services. Arrow keys move, Enter opens, n goes to the next in trouble."
+          aria-label="Streams, hosts by services. Arrow keys or j k h l move, Enter opens, n goes to the next in trouble."
           aria-describedby="grid-words"
-          onKeyDown={onKey}
           onScroll={() => {
             pointed.value = null;
             board?.point(null);
@@ -374,4 +403,8 @@ export function Grid() {
       <Tooltip />
     </section>
   );
+}
+
+export function GridView() {
+  return <Grid />;
 }

@@ -6,8 +6,7 @@ import { bytes, compact, grouped, milliseconds, nanoseconds, percent, rate } fro
 import { clean } from "../logic/names.ts";
 import type { State } from "../logic/state.ts";
 import { overview } from "../page.ts";
-import { Glyph } from "./glyph.tsx";
-import { Turn } from "./turn.tsx";
+import { Glyph } from "../parts/glyph.tsx";
 
 interface Column<T> {
   head: string;
@@ -138,14 +137,13 @@ function Summary({ now }: { now: Overview }) {
   );
 }
 
-export function Node() {
+export function Topology() {
   const now = overview.value;
   return (
-    <section class="panel rules-panel node-panel" aria-labelledby="node-title">
+    <section class="panel node-panel" aria-labelledby="node-title">
       <div class="panel-head">
         <h2 id="node-title">Node</h2>
         {now === null ? <span class="counts" /> : <Summary now={now} />}
-        <Turn />
       </div>
       {now === null ? (
         <p class="quiet pad">Waiting for the node…</p>

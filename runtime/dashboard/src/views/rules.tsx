@@ -1,14 +1,15 @@
 // The rules that run here, what each costs, and why one does not run.
 
-import { useState } from "preact/hooks";
-import type { Fault, Rule } from "../contract.ts";
-import { seek } from "../live.ts";
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { Failed, get } from "../api.ts";
+import type { Fault, Rule, Rules } from "../contract.ts";
 import { bytes, compact, grouped, nanoseconds, percent, rate, span, timeOfDay } from "../logic/format.ts";
 import { clean, cleanText } from "../logic/names.ts";
 import type { State } from "../logic/state.ts";
-import { rules, serverNow, sought, tick } from "../page.ts";
-import { Glyph } from "./glyph.tsx";
-import { Turn } from "./turn.tsx";
+import { rules as busiest, serverNow, tick } from "../page.ts";
+import { Glyph } from "../parts/glyph.tsx";
+import "../styles/rules.css";
 
 const LOOK: Readonly<Record<Rule["status"], State>> = {
   running: "ok",
@@ -135,6 +136,39 @@ function Row({ rule, n }: { rule: Rule; n: number }) {
   );
 }
 
+/** Rules that a search lists at most. */
+const MOST_FOUND = 100;
+
+/** Part of the names of the rules that are listed; empty lists the busiest. */
+const sought = signal("");
+const found = signal<Rules | null>(null);
+
+/** Asks for the rules that are sought, once a second; the last question wins. */
+function useSearch(): void {
+  const text = sought.value;
+  void tick.value;
+  useEffect(() => {
+    if (text === "") {
+      found.value = null;
+      return;
+    }
+    const stop = new AbortController();
+    get<Rules>("rules", {
+      query: { sort: "activity", limit: MOST_FOUND, find: text },
+      signal: stop.signal,
+    }).then(
+      (answer) => {
+        found.value = answer;
+      },
+      (error: unknown) => {
+        // The stream notices when the server is gone, and the next second asks again.
+        if (!(error instanceof Failed) && !stop.signal.aborted) throw error;
+      },
+    );
+    return () => stop.abort();
+  }, [text, tick.value]);
+}
+
 /** With more rules than this there is a field to look for one. */
 const FEW = 10;
 
@@ -148,13 +182,16 @@ function Search() {
       value={sought.value}
       maxLength={100}
       spellcheck={false}
-      onInput={(event) => seek((event.target as HTMLInputElement).value.trim())}
+      onInput={(event) => {
+        sought.value = event.currentTarget.value.trim();
+      }}
     />
   );
 }
 
-export function Rules() {
-  const now = rules.value;
+export function RulesView() {
+  useSearch();
+  const now = found.value ?? busiest.value;
   const listed = now?.rules ?? [];
   const looking = sought.value !== "";
   return (
@@ -169,7 +206,6 @@ export function Rules() {
           {now !== null && listed.length < now.found && `, the busiest ${grouped(listed.length)} listed`}
         </span>
         {now !== null && (looking || now.total > FEW) && <Search />}
-        <Turn />
       </div>
       {now === null ? (
         <p class="quiet pad">Waiting for the list of rules…</p>

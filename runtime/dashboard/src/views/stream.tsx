@@ -1,0 +1,7 @@
+// Stream: the latest events as they happen.
+
+import { Said } from "../parts/said.tsx";
+
+export function Stream() {
+  return <Said />;
+}
