@@ -18,6 +18,7 @@ mod log;
 mod logging;
 mod modules;
 mod new;
+mod output;
 mod query;
 mod record;
 mod rollback;
@@ -74,6 +75,8 @@ enum Verb {
     Modules(modules::Args),
     /// List, show, send again or remove events that rules choked on or outputs gave up.
     DeadLetters(dead_letters::Args),
+    /// Try an output of the configuration: send events once, or show what would be sent.
+    Output(output::Args),
     /// Ask the index, once.
     Query(query::Args),
     /// Watch events as they come.
@@ -130,6 +133,7 @@ impl Verb {
             Self::Rules(args) => wait(rules::go(args, screen)),
             Self::Modules(args) => wait(modules::go(args, screen)),
             Self::DeadLetters(args) => wait(dead_letters::go(args, screen)),
+            Self::Output(args) => wait(output::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
             Self::Record(args) => wait(record::go(args, screen)),

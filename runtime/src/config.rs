@@ -9,20 +9,22 @@
 //!
 //! Unknown keys are mistakes: a setting that is silently ignored is worse than a node that does not start.
 
+mod outputs;
 mod problem;
 mod resolve;
 mod resolved;
 mod section;
 mod written;
 
+pub use outputs::OutputKind;
 pub use problem::{ConfigError, Problem, Source, Spot};
 pub use resolved::{
     Common, Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, LIVE, Log,
-    OnFull, Output, OutputKind, Riemann, WebSocket,
+    OnFull, Output, Riemann, WebSocket,
 };
-pub use section::Secret;
+pub use section::{Secret, Section, size_text, time_text};
 
-use section::{Findings, Section};
+use section::Findings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use written::Table;
@@ -104,14 +106,8 @@ pub fn keys() -> Vec<String> {
     for name in ["host", "fleet"] {
         text += &format!("[inputs.{name}]\ntype = \"{name}\"\n");
     }
-    for (name, rest) in [
-        ("console", ""),
-        ("file", "path = \"x\""),
-        ("webhook", "url = \"http://x\""),
-        ("graphite", "address = \"x:1\""),
-        ("riemann", "address = \"x:1\""),
-    ] {
-        text += &format!("[outputs.{name}]\ntype = \"{name}\"\n{rest}\n");
+    for (word, needed) in OutputKind::WORDS.iter().zip(OutputKind::NEEDED) {
+        text += &format!("[outputs.{word}]\ntype = \"{word}\"\n{needed}\n");
     }
     let findings = Findings::default();
     let source = Source { path: None, text };

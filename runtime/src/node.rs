@@ -16,7 +16,7 @@ use crate::ingest::{Desk, Ingest, Progress, Request, ring};
 use crate::input;
 use crate::log::{Log, Retention};
 use crate::modules::Modules;
-use crate::output::Outputs;
+use crate::output::{Outputs, tls};
 use crate::rebuild::{Grounds, Rebuilder};
 use crate::sequencer::{Parts, Recovered, Sequencer, Way};
 use crate::shard_thread::{self, Handed, RING};
@@ -68,6 +68,7 @@ impl Node {
 
     /// The same, with modules compiled apart, in a process of their own, instead of in this one.
     pub async fn start_compiling(config: Config, apart: Option<Apart>) -> anyhow::Result<Self> {
+        tls::install();
         let telemetry = Arc::new(Telemetry::default());
         let data = if config.log.enabled { Some(Data::open(&config.data)?) } else { None };
         let seed = data.as_ref().map_or_else(draw_seed, |data| data.seed);

@@ -18,30 +18,32 @@
 //! The output `live` always exists: a ring in memory from which the page and its subscribers read.
 
 mod breaker;
-mod connection;
-mod console;
-mod file;
-mod graphite;
+pub mod console;
+mod encode;
+pub mod file;
+pub mod graphite;
+pub mod http;
 mod json;
 mod keeper;
+mod kinds;
 mod queue;
-pub(crate) mod riemann;
+pub mod riemann;
 mod runner;
 mod spool;
+pub mod stream;
+pub mod template;
 #[cfg(test)]
 mod tests;
-mod webhook;
+pub mod tls;
+pub mod webhook;
 
 pub use breaker::State as Breaker;
 pub use console::Console;
-pub use file::File;
-pub use graphite::Graphite;
+pub use kinds::{Kind, OutputKind, Place};
 pub use queue::{Queue, Taken};
-pub use riemann::Riemann;
 pub use runner::run;
-pub use webhook::Webhook;
 
-use crate::config::{self, LIVE, OutputKind};
+use crate::config::{self, LIVE};
 use crate::dead_letters::{DeadLetters, Keep};
 use crate::ingest::{Ingest, Update};
 use crate::telemetry::{OutputStats, Telemetry};
@@ -88,6 +90,10 @@ pub trait Sink: Send + 'static {
     /// Sends these events, in order, and returns when the other side has them. May be called again with the same events
     /// after a failure; whatever connection there was is then made anew.
     fn send(&mut self, batch: &[Arc<Delivery>]) -> impl Future<Output = Result<(), SendError>> + Send;
+
+    /// What would be sent, as a person reads it. Nothing is sent, and nothing secret is shown. An error says what is wrong
+    /// with the first event that has no form on this wire, and how many before it have.
+    fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError>;
 }
 
 /// Why events have not arrived.
@@ -194,7 +200,7 @@ impl Outputs {
         let mut senders = Vec::new();
         for output in configured {
             let failed = |message: String| StartError { output: output.name.clone(), message };
-            let stats = telemetry.add_output(&output.name, kind(&output.kind));
+            let stats = telemetry.add_output(&output.name, output.kind.word());
             let queue = Arc::new(match folder {
                 None => Queue::new(&output.common, stats),
                 // A name of its own kind: `..` is a name that an output may have.
@@ -207,25 +213,9 @@ impl Outputs {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
                 inner.filters.push((output.name.clone(), matcher));
             }
-            let common = output.common.clone();
-            let (waiting, letters) = (queue.clone(), letters.clone());
-            senders.push(match &output.kind {
-                OutputKind::Console => tokio::spawn(run(Console::stdout(), waiting, common, letters)),
-                OutputKind::File { path } => {
-                    tokio::spawn(run(File::new(path.clone()), waiting, common, letters))
-                }
-                OutputKind::Webhook { url, headers, timeout } => {
-                    let webhook = Webhook::new(url, headers, *timeout).map_err(failed)?;
-                    tokio::spawn(run(webhook, waiting, common, letters))
-                }
-                OutputKind::Graphite { address, prefix, timeout } => {
-                    let graphite = Graphite::new(address.clone(), prefix.clone(), *timeout);
-                    tokio::spawn(run(graphite, waiting, common, letters))
-                }
-                OutputKind::Riemann { address, timeout } => {
-                    tokio::spawn(run(Riemann::new(address.clone(), *timeout), waiting, common, letters))
-                }
-            });
+            let place = Place { output: output.name.clone() };
+            let sender = output.kind.start(&place, queue.clone(), output.common.clone(), letters.clone());
+            senders.push(sender.map_err(failed)?);
             inner.queues.insert(output.name.clone(), queue);
         }
         if let Some(folder) = folder {
@@ -364,17 +354,6 @@ fn tell_of_strangers(folder: &Path, configured: &[config::Output]) {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The word for a type, as in the configuration.
-fn kind(kind: &OutputKind) -> &'static str {
-    match kind {
-        OutputKind::Console => "console",
-        OutputKind::File { .. } => "file",
-        OutputKind::Webhook { .. } => "webhook",
-        OutputKind::Graphite { .. } => "graphite",
-        OutputKind::Riemann { .. } => "riemann",
-    }
 }
 
 /// Sends on what a query finds, until the node stops. These events come from no rule: their rule is called `-`, and their

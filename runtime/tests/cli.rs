@@ -15,7 +15,7 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "run",
     "check",
     "new",
@@ -27,6 +27,7 @@ const VERBS: [&str; 18] = [
     "rules",
     "modules",
     "dead-letters",
+    "output",
     "query",
     "tap",
     "record",

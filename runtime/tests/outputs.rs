@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use tidegate::config::{self, Common, InputKind, OnFull, Output, OutputKind, Secret};
 use tidegate::dead_letters::{DeadLetters, Keep};
 use tidegate::ingest::{Refused, Update};
-use tidegate::output::{Console, Delivery, Outputs, Queue, Sink, Taken};
+use tidegate::output::{
+    Console, Delivery, Outputs, Queue, Sink, Taken, console, file, graphite, http, riemann, stream, webhook,
+};
 use tidegate::telemetry::{OutputStats, Telemetry};
 use tidegate_event::{Batch, BatchBuilder, Metric, NewEvent, Timestamp};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -48,7 +50,7 @@ struct Running {
 impl Running {
     fn new(kind: OutputKind, common: Common) -> Self {
         let telemetry = Telemetry::default();
-        let output = Output { name: "out".into(), common, kind };
+        let output = Output::new("out", common, kind);
         let outputs = Outputs::start(&[output], &telemetry).expect("it starts");
         Self { telemetry, outputs }
     }
@@ -75,8 +77,26 @@ impl Running {
 }
 
 fn webhook(address: SocketAddr, timeout: Duration) -> OutputKind {
-    let url = Secret::from(format!("http://{address}/hook").as_str());
-    OutputKind::Webhook { url, headers: vec![("authorization".into(), Secret::from("Bearer t0p"))], timeout }
+    let headers = vec![("authorization".into(), Secret::from("Bearer t0p"))];
+    let http = http::Settings { headers, timeout, ..http::Settings::at(&format!("http://{address}/hook")) };
+    OutputKind::Webhook(webhook::Settings { http })
+}
+
+fn file(path: &Path) -> OutputKind {
+    OutputKind::File(file::Settings::at(path))
+}
+
+fn wire(address: &str) -> stream::Settings {
+    stream::Settings { timeout: PATIENCE, ..stream::Settings::tcp(address) }
+}
+
+fn graphite(address: SocketAddr, prefix: &str) -> OutputKind {
+    let wire = wire(&address.to_string());
+    OutputKind::Graphite(graphite::Settings { wire, prefix: prefix.into() })
+}
+
+fn riemann(address: &str) -> OutputKind {
+    OutputKind::Riemann(riemann::Settings { wire: wire(address) })
 }
 
 /// A request that came, and the numbers of its events.
@@ -95,7 +115,7 @@ impl Posted {
 }
 
 /// An HTTP server that answers what `judge` says; `None` is no answer at all.
-async fn http(
+async fn serve_http(
     listener: TcpListener,
     judge: impl Fn(&Posted) -> Option<&'static str> + Send + Sync + 'static,
 ) -> Arc<Mutex<Vec<Posted>>> {
@@ -149,7 +169,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn a_webhook_is_told_what_happened_in_which_rule() {
     let (listener, address) = listen().await;
-    let posted = http(listener, |_| Some(FINE)).await;
+    let posted = serve_http(listener, |_| Some(FINE)).await;
     let running = Running::new(webhook(address, PATIENCE), Common::default());
     running.send(0..3);
     running.settled().await;
@@ -187,7 +207,7 @@ async fn a_dead_webhook_fills_its_queue_drops_the_oldest_and_gets_the_rest_when_
         "{}",
         running.last_error()
     );
-    let posted = http(TcpListener::bind(address).await.unwrap(), |_| Some(FINE)).await;
+    let posted = serve_http(TcpListener::bind(address).await.unwrap(), |_| Some(FINE)).await;
     running.settled().await;
     let all: Vec<_> = posted.lock().unwrap().iter().flat_map(Posted::services).collect();
     let expected: Vec<_> = (0..1).chain(91..101).map(|n| format!("s{n}")).collect();
@@ -198,15 +218,13 @@ async fn a_dead_webhook_fills_its_queue_drops_the_oldest_and_gets_the_rest_when_
 #[tokio::test]
 async fn a_webhook_that_never_answers_holds_up_nobody_else() {
     let (listener, address) = listen().await;
-    let posted = http(listener, |_| None).await;
+    let posted = serve_http(listener, |_| None).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts.ndjson");
     let telemetry = Telemetry::default();
-    let output = |name: &str, kind| Output { name: name.into(), common: Common::default(), kind };
-    let configured = [
-        output("hook", webhook(address, Duration::from_millis(300))),
-        output("file", OutputKind::File { path: path.clone() }),
-    ];
+    let output = |name: &str, kind| Output::new(name, Common::default(), kind);
+    let configured =
+        [output("hook", webhook(address, Duration::from_millis(300))), output("file", file(&path))];
     let outputs = Outputs::start(&configured, &telemetry).unwrap();
     assert_eq!(outputs.names(), ["file", "hook", "live"]);
     let began = Instant::now();
@@ -232,11 +250,12 @@ async fn a_webhook_that_never_answers_holds_up_nobody_else() {
 #[tokio::test]
 async fn one_event_that_is_refused_does_not_take_the_others_with_it() {
     let (listener, address) = listen().await;
-    let posted = http(listener, |posted| match posted.services().iter().any(|service| service == "s3") {
-        true => Some("HTTP/1.1 400 Bad Request\r\ncontent-length: 9\r\n\r\nnot s3\u{1b}!!"),
-        false => Some(FINE),
-    })
-    .await;
+    let posted =
+        serve_http(listener, |posted| match posted.services().iter().any(|service| service == "s3") {
+            true => Some("HTTP/1.1 400 Bad Request\r\ncontent-length: 9\r\n\r\nnot s3\u{1b}!!"),
+            false => Some(FINE),
+        })
+        .await;
     let running = Running::new(webhook(address, PATIENCE), Common::default());
     running.send(0..6);
     running.settled().await;
@@ -257,7 +276,7 @@ async fn a_webhook_that_does_not_want_us_is_not_pestered() {
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\n\r\n",
     ] {
         let (listener, address) = listen().await;
-        let posted = http(listener, move |_| Some(answer)).await;
+        let posted = serve_http(listener, move |_| Some(answer)).await;
         let running = Running::new(webhook(address, PATIENCE), Common::default());
         running.send(0..1);
         running.settled().await;
@@ -270,7 +289,7 @@ async fn a_webhook_that_does_not_want_us_is_not_pestered() {
 async fn a_busy_webhook_is_left_alone_for_as_long_as_it_asks() {
     let (listener, address) = listen().await;
     let calls = Mutex::new(0);
-    let posted = http(listener, move |_| {
+    let posted = serve_http(listener, move |_| {
         *calls.lock().unwrap() += 1;
         let busy = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
         Some(if *calls.lock().unwrap() == 1 { busy } else { FINE })
@@ -301,7 +320,7 @@ async fn a_file_on_a_full_disk_is_tried_again_and_its_lines_are_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts.ndjson");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let running = Running::new(OutputKind::File { path: path.clone() }, Common::default());
+    let running = Running::new(file(&path), Common::default());
     running.send(0..5);
     let stats = running.stats();
     eventually("it is seen to be full", || stats.retries.get() >= 1).await;
@@ -329,7 +348,7 @@ async fn a_file_on_a_full_disk_is_tried_again_and_its_lines_are_whole() {
 async fn a_file_that_is_moved_away_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts.ndjson");
-    let running = Running::new(OutputKind::File { path: path.clone() }, Common::default());
+    let running = Running::new(file(&path), Common::default());
     running.send(0..1);
     running.settled().await;
     std::fs::rename(&path, folder.path().join("alerts.1")).unwrap();
@@ -352,8 +371,7 @@ async fn carbon(listener: &TcpListener, lines: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_carbon_that_vanishes_and_returns_gets_what_was_sent_meanwhile() {
     let (listener, address) = listen().await;
-    let kind =
-        OutputKind::Graphite { address: address.to_string(), prefix: "tide.".into(), timeout: PATIENCE };
+    let kind = graphite(address, "tide.");
     let running = Running::new(kind, Common::default());
     running.send(0..1);
     assert_eq!(carbon(&listener, 1).await, ["tide.web1.s0 0 1700000000"]);
@@ -376,8 +394,7 @@ async fn a_carbon_that_vanishes_and_returns_gets_what_was_sent_meanwhile() {
 #[tokio::test]
 async fn an_event_that_is_no_line_is_counted_and_passed_over() {
     let (listener, address) = listen().await;
-    let kind =
-        OutputKind::Graphite { address: address.to_string(), prefix: String::new(), timeout: PATIENCE };
+    let kind = graphite(address, "");
     let running = Running::new(kind, Common::default());
     for (n, metric) in [Some(Metric::Float(0.5)), None, Some(Metric::Float(f64::NAN)), Some(Metric::Int(-3))]
         .into_iter()
@@ -402,7 +419,7 @@ async fn a_relay_delivers_when_the_other_node_has_logged_and_waits_while_it_cann
     let address = input.address().unwrap().to_string();
     tokio::spawn(input.run(CancellationToken::new()));
     node.set(Mood::Refuse(Refused::Log("no space left on device".into())));
-    let running = Running::new(OutputKind::Riemann { address, timeout: PATIENCE }, Common::default());
+    let running = Running::new(riemann(&address), Common::default());
     running.send(0..3);
     let stats = running.stats();
     eventually("it is refused and tried again", || stats.retries.get() >= 1).await;
@@ -435,7 +452,7 @@ async fn a_relay_passes_over_what_the_other_node_refuses_for_good() {
             stream.write_all(answer).await.unwrap();
         }
     });
-    let kind = OutputKind::Riemann { address: address.to_string(), timeout: PATIENCE };
+    let kind = riemann(&address.to_string());
     let running = Running::new(kind, Common::default());
     running.send(0..3);
     running.settled().await;
@@ -464,7 +481,7 @@ async fn an_output_with_a_query_of_its_own_gets_what_the_index_gets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.ndjson");
     let common = Common { filter: Some("state = \"ok\"".into()), ..Common::default() };
-    let output = Output { name: "all".into(), common, kind: OutputKind::File { path: path.clone() } };
+    let output = Output::new("all", common, file(&path));
     let outputs = Outputs::start(&[output], &node.telemetry).unwrap();
     outputs.follow(&node.ingest);
     eventually("it has asked", || node.seen.lock().unwrap().subscribers.len() == 1).await;
@@ -498,7 +515,7 @@ async fn an_output_with_a_query_of_its_own_gets_what_the_index_gets() {
 #[tokio::test]
 async fn an_output_whose_query_does_not_parse_is_not_started() {
     let common = Common { filter: Some("state = ".into()), ..Common::default() };
-    let output = Output { name: "all".into(), common, kind: OutputKind::Console };
+    let output = Output::new("all", common, OutputKind::Console(console::Settings));
     let error = Outputs::start(&[output], &Telemetry::default()).unwrap_err();
     assert!(error.to_string().starts_with("output all: "), "{error}");
 }
@@ -507,7 +524,7 @@ async fn an_output_whose_query_does_not_parse_is_not_started() {
 async fn shutting_down_sends_what_waits_and_waits_for_nobody_longer_than_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alerts.ndjson");
-    let running = Running::new(OutputKind::File { path: path.clone() }, Common::default());
+    let running = Running::new(file(&path), Common::default());
     running.send(0..2000);
     assert!(running.outputs.shutdown(Duration::from_secs(20)).await);
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2000);
@@ -529,7 +546,7 @@ async fn shutting_down_sends_what_waits_and_waits_for_nobody_longer_than_told() 
 /// A node's outputs with spools in this folder, as after a start: the log brings again what it has forwarded so far.
 fn restarted(folder: &Path, kind: OutputKind, common: Common, replayed: std::ops::Range<u32>) -> Running {
     let telemetry = Telemetry::default();
-    let output = Output { name: "out".into(), common, kind };
+    let output = Output::new("out", common, kind);
     let letters = Arc::new(DeadLetters::memory(Keep::default(), telemetry.letters.clone()));
     let outputs = Outputs::open(&[output], &telemetry, Some(folder), letters).expect("it starts");
     // Everything is forwarded at position 7: what is new must lie behind the end of what was replayed.
@@ -549,7 +566,7 @@ async fn what_a_dead_receiver_leaves_waiting_is_sent_after_a_restart_and_counted
     assert!(!running.outputs.shutdown(Duration::from_millis(300)).await);
     assert_eq!(running.outputs.settled(), u64::MAX, "all of it is in the spool");
 
-    let posted = http(TcpListener::bind(address).await.unwrap(), |_| Some(FINE)).await;
+    let posted = serve_http(TcpListener::bind(address).await.unwrap(), |_| Some(FINE)).await;
     let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..12);
     running.settled().await;
     let all: Vec<_> = posted.lock().unwrap().iter().flat_map(Posted::services).collect();
@@ -580,7 +597,7 @@ async fn a_receiver_that_hangs_refuses_and_breaks_off_gets_everything_in_order()
     let folder = tempfile::tempdir().unwrap();
     let (listener, address) = listen().await;
     let calls = Mutex::new(0);
-    let posted = http(listener, move |_| {
+    let posted = serve_http(listener, move |_| {
         let mut calls = calls.lock().unwrap();
         *calls += 1;
         match *calls % 4 {
@@ -618,7 +635,7 @@ async fn a_receiver_that_hangs_refuses_and_breaks_off_gets_everything_in_order()
 async fn sync_waits_until_what_was_forwarded_is_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (listener, address) = listen().await;
-    let _posted = http(listener, |_| None).await;
+    let _posted = serve_http(listener, |_| None).await;
     let running = restarted(folder.path(), webhook(address, PATIENCE), Common::default(), 0..0);
     running.send(0..50);
     let outputs = running.outputs.clone();

@@ -1,6 +1,7 @@
 //! A running node, asked over HTTP.
 
 use super::failure::{Exit, Failure};
+use crate::output::tls;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
@@ -94,7 +95,12 @@ impl Server {
             },
         )?;
         // No proxy: a node is asked directly, wherever this shell's web traffic goes.
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT).read_timeout(SILENCE);
+        let tls = tls::nobody().map_err(|error| Failure::say(Exit::Bug, error))?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE);
         Ok(Self { base, client: client.build().map_err(|error| Failure::new(Exit::Bug, error))? })
     }
 

@@ -1,16 +1,15 @@
 //! From the tree as typed to the configuration as used: each section with its keys, bounds and defaults.
 
-use super::problem::{Problem, Source, Spot};
+use super::outputs::output;
+use super::problem::{Problem, Source};
 use super::resolved::{
-    Common, Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, LIVE, Log,
-    OnFull, Output, OutputKind, Riemann, WebSocket,
+    Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, Log, Riemann,
+    WebSocket,
 };
 use super::section::Section;
 use crate::dead_letters::Keep;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
-use std::time::Duration;
-use tidegate_engine::query::Matcher;
 use tidegate_event::Span;
 
 /// Checks the whole tree and reports everything that is wrong with it; what is wrong has its default in the result.
@@ -135,7 +134,7 @@ fn dead_letters(mut at: Section<'_>) -> Keep {
     keep
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum InputType {
     Riemann,
     Host,
@@ -196,112 +195,4 @@ fn riemann_input(at: &mut Section<'_>, logs: bool) -> Riemann {
         max_connections: at.count("max_connections", 1..=1_000_000, 10_000) as usize,
         max_per_address: at.count("max_per_address", 1..=1_000_000, 1_000) as usize,
     }
-}
-
-#[derive(Clone, Copy)]
-enum OutputType {
-    Console,
-    File,
-    Webhook,
-    Graphite,
-    Riemann,
-}
-
-fn output((name, mut at): (String, Section<'_>)) -> Option<Output> {
-    if name == LIVE {
-        let problem = Problem::new(at.spot(), "the output `live` always exists: it is the page".into());
-        at.error(problem.hint("choose another name"));
-        return None;
-    }
-    let words = [
-        ("console", Some(OutputType::Console)),
-        ("file", Some(OutputType::File)),
-        ("webhook", Some(OutputType::Webhook)),
-        ("graphite", Some(OutputType::Graphite)),
-        ("riemann", Some(OutputType::Riemann)),
-    ];
-    at.required_word("type", &words);
-    let kind = at.word("type", &words, None)?;
-    let common = common(&mut at);
-    let kind = match kind {
-        OutputType::Console => Some(OutputKind::Console),
-        OutputType::File => file(&mut at),
-        OutputType::Webhook => webhook(&mut at),
-        OutputType::Graphite => {
-            let (address, timeout) = (at.target("address", "127.0.0.1:2003"), patience(&mut at));
-            let prefix = at.text("prefix", "\"tidegate.\"").unwrap_or_default();
-            address.map(|address| OutputKind::Graphite { address, prefix, timeout })
-        }
-        OutputType::Riemann => {
-            let (address, timeout) = (at.target("address", "riemann.example:5555"), patience(&mut at));
-            address.map(|address| OutputKind::Riemann { address, timeout })
-        }
-    };
-    at.finish();
-    Some(Output { name, common, kind: kind? })
-}
-
-fn patience(at: &mut Section<'_>) -> Duration {
-    at.time("timeout", ("10ms", "10m"), "30s")
-}
-
-fn common(at: &mut Section<'_>) -> Common {
-    Common {
-        queue: at.size("queue", ("1KiB", "64GiB"), "16MiB") as usize,
-        spool: at.size("spool", ("64KiB", "1TiB"), "256MiB"),
-        queue_events: at.count("queue_events", 1..=100_000_000, 1_000_000) as usize,
-        on_full: at.word(
-            "on_full",
-            &[("drop_oldest", OnFull::DropOldest), ("drop_newest", OnFull::DropNewest)],
-            OnFull::DropOldest,
-        ),
-        batch: at.count("batch", 1..=10_000, 500) as usize,
-        give_up_after: at.time("give_up_after", ("1s", "365d"), "1h"),
-        filter: query(at),
-    }
-}
-
-fn query(at: &mut Section<'_>) -> Option<String> {
-    let text = at.text("where", "\"state = \\\"critical\\\"\"")?;
-    if let Err(error) = Matcher::parse(&text) {
-        let problem = Problem::new(at.spot_of("where"), format!("`where` is no query: {}", error.message));
-        let near =
-            text.get(error.span.clone()).filter(|near| !near.is_empty()).map(|near| format!("at `{near}`"));
-        at.error(problem.hint(error.help.or(near).unwrap_or_else(|| "at its end".into())));
-    }
-    Some(text)
-}
-
-fn file(at: &mut Section<'_>) -> Option<OutputKind> {
-    let path = at.required("path", "\"/var/log/tidegate-alerts.ndjson\"")?;
-    Some(OutputKind::File { path: path.into() })
-}
-
-fn webhook(at: &mut Section<'_>) -> Option<OutputKind> {
-    let timeout = patience(at);
-    let headers = at.secrets("headers");
-    for (name, value) in &headers {
-        if reqwest::header::HeaderName::try_from(name.as_str()).is_err()
-            || reqwest::header::HeaderValue::try_from(value.reveal()).is_err()
-        {
-            let spot = match at.spot_of("headers") {
-                Spot::File(range) => Spot::Secret(range),
-                other => other,
-            };
-            at.error(Problem::new(spot, format!("`{name}` cannot be sent as a header")));
-        }
-    }
-    let url = at.secret("url", "\"http://127.0.0.1:8080/alerts\"")?;
-    let fault = match reqwest::Url::parse(url.reveal()) {
-        Ok(parsed) if parsed.scheme() == "http" => None,
-        Ok(parsed) => {
-            Some(format!("`url` begins with {}://, this version sends over http:// only", parsed.scheme()))
-        }
-        Err(error) => Some(format!("`url` is none: {error}")),
-    };
-    if let Some(message) = fault {
-        let problem = Problem::new(at.secret_spot("url"), message);
-        at.error(problem.hint("point it at a proxy on this machine that speaks https"));
-    }
-    Some(OutputKind::Webhook { url, headers, timeout })
 }

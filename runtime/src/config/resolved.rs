@@ -1,7 +1,7 @@
 //! The configuration as the program uses it: every value there, of its type, within its bounds.
 
+use super::outputs::OutputKind;
 use super::problem::{Problem, Source};
-use super::section::Secret;
 use crate::dead_letters::Keep;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
@@ -209,6 +209,15 @@ pub struct Output {
     pub common: Common,
     /// What it is.
     pub kind: OutputKind,
+    /// What is in force, as it would be written, secrets hidden.
+    pub shown: toml::Table,
+}
+
+impl Output {
+    /// An output that was not read from a file.
+    pub fn new(name: &str, common: Common, kind: OutputKind) -> Self {
+        Self { name: name.to_owned(), common, kind, shown: toml::Table::new() }
+    }
 }
 
 /// What a full queue drops.
@@ -251,41 +260,4 @@ impl Default for Common {
             filter: None,
         }
     }
-}
-
-/// `type = …` of an output.
-#[derive(Clone, Debug)]
-pub enum OutputKind {
-    /// Lines for a person on standard output.
-    Console,
-    /// A JSON object per line.
-    File {
-        /// Where.
-        path: PathBuf,
-    },
-    /// A POST per batch.
-    Webhook {
-        /// Where to.
-        url: Secret,
-        /// Headers of the operator's own.
-        headers: Vec<(String, Secret)>,
-        /// How long an answer may take.
-        timeout: Duration,
-    },
-    /// Carbon's lines over TCP.
-    Graphite {
-        /// Host and port.
-        address: String,
-        /// What stands before each path.
-        prefix: String,
-        /// How long connecting and writing may take.
-        timeout: Duration,
-    },
-    /// Another Riemann or Tidegate over TCP.
-    Riemann {
-        /// Host and port.
-        address: String,
-        /// How long an answer may take.
-        timeout: Duration,
-    },
 }

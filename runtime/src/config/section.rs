@@ -9,6 +9,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use tidegate_event::Span;
 
+/// What stands where a secret was.
+pub const HIDDEN: &str = "***";
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -59,6 +62,7 @@ pub struct Section<'a> {
     table: Option<&'a Table>,
     spot: Spot,
     known: Vec<&'static str>,
+    shown: toml::Table,
     findings: &'a Findings,
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -72,7 +76,8 @@ impl<'a> Section<'a> {
     ) -> Self {
         let spot = Spot::BuiltIn;
         let (path, shape) = (String::new(), String::new());
-        Self { path, shape, table: Some(table), spot, known: Vec::new(), findings, variable }
+        let (known, shown) = (Vec::new(), toml::Table::new());
+        Self { path, shape, table: Some(table), spot, known, shown, findings, variable }
     }
 
     /// Where the section begins.
@@ -100,6 +105,11 @@ impl<'a> Section<'a> {
         self.known.push(key);
         self.findings.asked.borrow_mut().push(join(&self.shape, key));
         self.table.and_then(|table| table.0.get(key)).map(|entry| &entry.node)
+    }
+
+    /// Notes the value in force, for `tidegate check --print`.
+    fn show(&mut self, key: &str, value: impl Into<toml::Value>) {
+        self.shown.insert(key.to_owned(), value.into());
     }
 
     fn wrong(&self, node: &Node, key: &str, expected: &str, example: &str) {
@@ -151,6 +161,7 @@ impl<'a> Section<'a> {
             table,
             spot,
             known: Vec::new(),
+            shown: toml::Table::new(),
             findings: self.findings,
             variable: self.variable,
         }
@@ -174,10 +185,55 @@ impl<'a> Section<'a> {
 
     /// Free text.
     pub fn text(&mut self, key: &'static str, example: &str) -> Option<String> {
-        self.value(key, "text", example, |value| match value {
+        let text = self.value(key, "text", example, |value| match value {
             Value::Text(text) => Some(text.clone()),
             _ => None,
-        })
+        })?;
+        self.show(key, text.clone());
+        Some(text)
+    }
+
+    /// Free text with a default.
+    pub fn text_or(&mut self, key: &'static str, default: &str) -> String {
+        let text = self.text(key, &format!("\"{default}\"")).unwrap_or_else(|| default.to_owned());
+        self.show(key, text.clone());
+        text
+    }
+
+    /// A list of texts; nothing is an empty list.
+    pub fn texts(&mut self, key: &'static str, example: &str) -> Vec<String> {
+        let texts = self.value(key, "a list of texts", example, |value| match value {
+            Value::List(values) => values
+                .iter()
+                .map(|node| match &node.value {
+                    Value::Text(text) => Some(text.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        });
+        let texts: Vec<String> = texts.unwrap_or_default();
+        self.show(key, texts.iter().map(|text| toml::Value::from(text.as_str())).collect::<Vec<_>>());
+        texts
+    }
+
+    /// Texts by names of the operator's choice.
+    pub fn pairs(&mut self, key: &'static str, example: &str) -> Vec<(String, String)> {
+        let pairs = self.value(key, "a table of texts", example, |value| match value {
+            Value::Table(table) => table
+                .0
+                .iter()
+                .map(|(name, entry)| match &entry.node.value {
+                    Value::Text(text) => Some((name.clone(), text.clone())),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        });
+        let pairs: Vec<(String, String)> = pairs.unwrap_or_default();
+        let shown = pairs.iter().map(|(name, text)| (name.clone(), text.as_str().into()));
+        self.show(key, shown.collect::<toml::Table>());
+        pairs
     }
 
     /// Text that must be there.
@@ -200,7 +256,9 @@ impl<'a> Section<'a> {
             Value::Switch(switch) => Some(*switch),
             _ => None,
         });
-        switch.unwrap_or(default)
+        let switch = switch.unwrap_or(default);
+        self.show(key, switch);
+        switch
     }
 
     /// A whole number within bounds.
@@ -210,7 +268,9 @@ impl<'a> Section<'a> {
             Value::Whole(number) => u64::try_from(*number).ok().filter(|number| bounds.contains(number)),
             _ => None,
         });
-        count.unwrap_or(default)
+        let count = count.unwrap_or(default);
+        self.show(key, i64::try_from(count).unwrap_or(i64::MAX));
+        count
     }
 
     /// A length of time within bounds.
@@ -224,7 +284,9 @@ impl<'a> Section<'a> {
                 .filter(|time| Some(*time) >= low && Some(*time) <= high),
             _ => None,
         });
-        read.unwrap_or_else(|| duration(default).expect("defaults are written well"))
+        let time = read.unwrap_or_else(|| duration(default).expect("defaults are written well"));
+        self.show(key, time_text(time));
+        time
     }
 
     /// A number of bytes within bounds.
@@ -235,15 +297,20 @@ impl<'a> Section<'a> {
             Value::Text(text) => bytes(text).filter(|size| Some(*size) >= low && Some(*size) <= high),
             _ => None,
         });
-        read.unwrap_or_else(|| bytes(default).expect("defaults are written well"))
+        let size = read.unwrap_or_else(|| bytes(default).expect("defaults are written well"));
+        self.show(key, size_text(size));
+        size
     }
 
     /// An address to listen on, if it is given.
     pub fn listener(&mut self, key: &'static str, example: &str) -> Option<SocketAddr> {
-        self.value(key, "an IP address and a port", &format!("\"{example}\""), |value| match value {
-            Value::Text(text) => text.parse().ok(),
-            _ => None,
-        })
+        let address: SocketAddr =
+            self.value(key, "an IP address and a port", &format!("\"{example}\""), |value| match value {
+                Value::Text(text) => text.parse().ok(),
+                _ => None,
+            })?;
+        self.show(key, address.to_string());
+        Some(address)
     }
 
     /// An address to connect to: a name or IP address, a colon, a port. It must be there.
@@ -258,6 +325,9 @@ impl<'a> Section<'a> {
             _ => None,
         });
         self.demand(key, &example);
+        if let Some(target) = &target {
+            self.show(key, target.clone());
+        }
         target
     }
 
@@ -272,13 +342,26 @@ impl<'a> Section<'a> {
     }
 
     /// One of a few words, with what each means to the program.
-    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)], default: T) -> T {
+    pub fn word<T: Copy + PartialEq>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        default: T,
+    ) -> T {
         let all: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let expected = format!("one of {}", all.join(", "));
         let read = self.value(key, &expected, &all[0], |value| match value {
             Value::Text(text) => words.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning),
             _ => None,
         });
+        let given = self.table.and_then(|table| table.0.get(key)).map(|entry| &entry.node.value);
+        let word = match (given, read) {
+            (Some(Value::Text(text)), Some(_)) => Some(text.clone()),
+            _ => words.iter().find(|(_, meaning)| *meaning == default).map(|(word, _)| (*word).to_owned()),
+        };
+        if let Some(word) = word {
+            self.show(key, word);
+        }
         read.unwrap_or(default)
     }
 
@@ -328,7 +411,19 @@ impl<'a> Section<'a> {
     pub fn secret(&mut self, key: &'static str, example: &str) -> Option<Secret> {
         let node = self.take(key);
         self.demand(key, example);
-        node.and_then(|node| self.reveal(key, node))
+        node.and_then(|node| self.hide(key, node))
+    }
+
+    /// A secret, if it is given.
+    pub fn secret_if_given(&mut self, key: &'static str) -> Option<Secret> {
+        let node = self.take(key)?;
+        self.hide(key, node)
+    }
+
+    fn hide(&mut self, key: &'static str, node: &Node) -> Option<Secret> {
+        let secret = self.reveal(key, node)?;
+        self.show(key, HIDDEN);
+        Some(secret)
     }
 
     /// Secrets by names of the operator's choice.
@@ -336,12 +431,17 @@ impl<'a> Section<'a> {
         let section = self.section(key);
         let Some(table) = section.table else { return Vec::new() };
         let entries = table.0.iter();
-        entries.filter_map(|(name, entry)| Some((name.clone(), self.reveal(name, &entry.node)?))).collect()
+        let secrets: Vec<_> = entries
+            .filter_map(|(name, entry)| Some((name.clone(), self.reveal(name, &entry.node)?)))
+            .collect();
+        let shown = secrets.iter().map(|(name, _)| (name.clone(), HIDDEN.into()));
+        self.show(key, shown.collect::<toml::Table>());
+        secrets
     }
 
-    /// Reports every key that nobody asked for.
-    pub fn finish(self) {
-        let Some(table) = self.table else { return };
+    /// Reports every key that nobody asked for. Returns what is in force, secrets hidden.
+    pub fn finish(self) -> toml::Table {
+        let Some(table) = self.table else { return self.shown };
         for (name, entry) in &table.0 {
             if self.known.contains(&name.as_str()) {
                 continue;
@@ -355,6 +455,7 @@ impl<'a> Section<'a> {
             };
             self.error(problem.hint(hint));
         }
+        self.shown
     }
 }
 
@@ -411,4 +512,21 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     };
     let size = number * unit as f64;
     (0.0..9e15).contains(&size).then_some(size as u64)
+}
+
+/// Bytes in the largest unit that divides them.
+pub fn size_text(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
+    let fits = |&&(shift, _): &&(u32, &str)| bytes >> shift << shift == bytes && bytes >> shift > 0;
+    let (shift, unit) = units.iter().find(fits).copied().unwrap_or((0, "B"));
+    format!("{}{unit}", bytes >> shift)
+}
+
+/// A span in the largest unit that divides it.
+pub fn time_text(span: Duration) -> String {
+    let millis = span.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let fits = |&&(unit, _): &&(u128, &str)| millis.is_multiple_of(unit) && millis >= unit;
+    let (unit, name) = units.iter().find(fits).copied().unwrap_or((1, "ms"));
+    format!("{}{name}", millis / unit)
 }

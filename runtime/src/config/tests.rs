@@ -1,6 +1,8 @@
 //! What is accepted, what is refused, and how a refusal looks.
 
+use super::section::HIDDEN;
 use super::*;
+use crate::output::http;
 use expect_test::{Expect, expect};
 use std::time::Duration;
 
@@ -85,8 +87,8 @@ in_flite = "64MiB"
 type = "console"
 
 [outputs.hook]
-type = "webhok"
-on_full = "drop_oldest"
+type = "console"
+on_full = "drop_oldes"
 
 [outputs.Pager]
 type = "console"
@@ -115,11 +117,11 @@ every = "5 parsecs"
             5 | [outputs.live]
               | ^^^^^^^^^^^^^^ choose another name
 
-            error: `type` is "webhok", one of "console", "file", "webhook", "graphite", "riemann" was expected
-             --> tidegate.toml:9:8
-              |
-            9 | type = "webhok"
-              |        ^^^^^^^^ such as "console"
+            error: `on_full` is "drop_oldes", one of "drop_oldest", "drop_newest" was expected
+              --> tidegate.toml:10:11
+               |
+            10 | on_full = "drop_oldes"
+               |           ^^^^^^^^^^^^ such as "drop_oldest"
 
             error: `Pager` is no name: 1 to 64 of a-z 0-9 . _ - were expected
               --> tidegate.toml:12:10
@@ -136,6 +138,31 @@ every = "5 parsecs"
             6 errors, nothing was changed
         "#]],
     );
+}
+
+#[test]
+fn an_unknown_type_of_output_is_answered_with_those_there_are() {
+    let source = Source { path: None, text: "[outputs.hook]\ntype = \"webhok\"\n".into() };
+    let error = parse(source, &Environment::new()).unwrap_err().to_string();
+    for word in OutputKind::WORDS {
+        assert!(error.contains(&format!("\"{word}\"")), "{word} in {error}");
+    }
+}
+
+#[test]
+fn every_type_of_output_can_be_printed_and_read_again() {
+    for (word, needed) in OutputKind::WORDS.iter().zip(OutputKind::NEEDED) {
+        let config = good(&format!("[outputs.a]\ntype = \"{word}\"\n{needed}\n"), &[]);
+        let shown = config.outputs[0].shown.clone();
+        assert_eq!(shown["type"].as_str(), Some(*word));
+        let mut again = toml::Table::new();
+        again.insert("a".into(), shown.clone().into());
+        let text = toml::Table::from_iter([("outputs".to_owned(), again.into())]).to_string();
+        // A secret is not shown, so it cannot be read again.
+        if !text.contains(HIDDEN) {
+            assert_eq!(good(&text, &[]).outputs[0].shown, shown, "{text}");
+        }
+    }
 }
 
 #[test]
@@ -269,7 +296,8 @@ fn secrets_come_from_elsewhere_and_are_never_printed() {
         file.display().to_string()
     );
     let config = good(&text, &[("HOOK", "http://127.0.0.1/h1dden")]);
-    let OutputKind::Webhook { url, headers, .. } = &config.outputs[0].kind else { panic!() };
+    let OutputKind::Webhook(webhook) = &config.outputs[0].kind else { panic!() };
+    let http::Settings { url, headers, .. } = &webhook.http;
     assert_eq!(url.reveal(), "http://127.0.0.1/h1dden");
     assert_eq!(headers[0].1.reveal(), "t0psecret");
     let printed = format!("{config:?}");
@@ -288,12 +316,12 @@ fn secrets_come_from_elsewhere_and_are_never_printed() {
         "#]],
     );
     refused(
-        "[outputs.hook]\ntype = \"webhook\"\nurl = \"https://example.com/h1dden\"\nheaders = { a = \"h1dden\\n\" }\n",
+        "[outputs.hook]\ntype = \"webhook\"\nurl = \"ftp://example.com/h1dden\"\nheaders = { a = \"h1dden\\n\" }\n",
         &[],
         &expect![[r#"
-            error: `url` begins with https://, this version sends over http:// only
+            error: `url` begins with ftp://, http:// or https:// was expected
              --> tidegate.toml:3:7
-              = point it at a proxy on this machine that speaks https
+              = such as "https://example.com/alerts"
 
             error: `a` cannot be sent as a header
              --> tidegate.toml:4:11
@@ -303,13 +331,13 @@ fn secrets_come_from_elsewhere_and_are_never_printed() {
     );
     refused(
         "[outputs.hook]\ntype = \"webhook\"\nurl = { env = \"HOOK\" }\n",
-        &[("HOOK", "https://example.com/h1dden")],
+        &[("HOOK", "ftp://example.com/h1dden")],
         &expect![[r#"
-            error: `url` begins with https://, this version sends over http:// only
+            error: `url` begins with ftp://, http:// or https:// was expected
              --> tidegate.toml:3:7
               |
             3 | url = { env = "HOOK" }
-              |       ^^^^^^^^^^^^^^^^ point it at a proxy on this machine that speaks https
+              |       ^^^^^^^^^^^^^^^^ such as "https://example.com/alerts"
 
             1 error, nothing was changed
         "#]],
@@ -360,9 +388,14 @@ fn no_text_makes_the_reader_panic() {
     });
 }
 
-fn manual() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What is said of the configuration.
+fn manual() -> String {
+    page("operating.md") + &page("outputs.md")
 }
 
 /// The TOML blocks of the manual.
@@ -391,7 +424,7 @@ fn every_key_is_in_the_manual_with_its_default() {
             line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='))
                 || line.starts_with(&format!("[{name}"))
         });
-        assert!(given, "`{key}` is not in docs/operating.md");
+        assert!(given, "`{key}` is neither in docs/operating.md nor in docs/outputs.md");
     }
 }
 

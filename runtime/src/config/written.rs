@@ -30,7 +30,7 @@ pub enum Value {
     /// `true`
     Switch(bool),
     /// `[1, 2]`
-    List,
+    List(Vec<Node>),
     /// `[section]` and `{ key = value }`
     Table(Table),
 }
@@ -43,7 +43,7 @@ impl Value {
             Self::Whole(_) => "a whole number",
             Self::Fraction(_) => "a fraction",
             Self::Switch(_) => "true or false",
-            Self::List => "a list",
+            Self::List(_) => "a list",
             Self::Table(_) => "a table",
         }
     }
@@ -151,7 +151,7 @@ fn node(value: &Spanned<DeValue<'_>>) -> Node {
         }
         DeValue::Boolean(switch) => Value::Switch(*switch),
         DeValue::Datetime(date) => Value::Text(date.to_string()),
-        DeValue::Array(_) => Value::List,
+        DeValue::Array(values) => Value::List(values.iter().map(node).collect()),
         DeValue::Table(table) => Value::Table(Table::of(table)),
     };
     Node { value, spot }

@@ -1,9 +1,27 @@
 //! Lines for a person on standard output.
 
+use super::kinds::{Kind, Place};
 use super::{Delivery, SendError, Sink, Which};
+use crate::config::Section;
 use std::fmt::Write as _;
 use std::io::{self, Stdout, Write};
 use std::sync::Arc;
+
+/// `type = "console"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings;
+
+impl Kind for Settings {
+    type Sink = Console;
+
+    fn read(_: &mut Section<'_>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn sink(&self, _: &Place) -> Result<Console, String> {
+        Ok(Console::stdout())
+    }
+}
 
 /// Writes a line per event. Whoever reads them may be slow, so they are written off the async threads.
 #[derive(Debug)]
@@ -38,6 +56,10 @@ impl<W: Write + Send + 'static> Sink for Console<W> {
         let (to, written) = writing.await.map_err(|error| SendError::later(error.to_string()))?;
         self.to = Some(to);
         written.map_err(|error| SendError::later(format!("standard output: {error}")))
+    }
+
+    fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError> {
+        Ok(batch.iter().map(|delivery| line(delivery)).collect())
     }
 }
 

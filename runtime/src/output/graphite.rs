@@ -3,62 +3,64 @@
 //! Carbon says nothing back. Lines that were written while it went away may be lost without anybody being told; a
 //! connection that has ended is noticed before the next batch is written.
 
-use super::connection::reuse;
-use super::{Delivery, SendError, Sink, Verdict, Which};
+use super::encode::{Encoded, encode};
+use super::kinds::{Kind, Place};
+use super::stream::{self, Protocol, Wire};
+use super::{Delivery, SendError, Sink};
+use crate::config::Section;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_engine::codec;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+
+/// `type = "graphite"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens.
+    pub wire: stream::Settings,
+    /// What stands before each path.
+    pub prefix: String,
+}
+
+impl Kind for Settings {
+    type Sink = Graphite;
+
+    fn read(at: &mut Section<'_>) -> Option<Self> {
+        let prefix = at.text_or("prefix", "");
+        Some(Self { wire: stream::read(at, "127.0.0.1:2003", &[("tcp", Protocol::Tcp)])?, prefix })
+    }
+
+    fn sink(&self, _: &Place) -> Result<Graphite, String> {
+        Ok(Graphite { wire: Wire::new(&self.wire)?, prefix: self.prefix.clone() })
+    }
+}
 
 /// Writes lines to a Carbon.
 #[derive(Debug)]
 pub struct Graphite {
-    address: String,
+    wire: Wire,
     prefix: String,
-    patience: Duration,
-    stream: Option<TcpStream>,
 }
 
 impl Graphite {
-    /// At this host and port.
-    pub fn new(address: String, prefix: String, patience: Duration) -> Self {
-        Self { address, prefix, patience, stream: None }
-    }
-
-    async fn write(&mut self, lines: &[u8]) -> Result<(), String> {
-        let mut stream = match reuse(self.stream.take()).await {
-            Some(stream) => stream,
-            None => TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?,
-        };
-        stream.write_all(lines).await.map_err(|error| error.to_string())?;
-        self.stream = Some(stream);
-        Ok(())
+    fn lines(&self, batch: &[Arc<Delivery>]) -> Encoded {
+        encode(batch, |lines, delivery| {
+            match codec::graphite::encode_line(lines, &self.prefix, &delivery.event()) {
+                true => Ok(()),
+                false => Err("an event without a finite metric has no line".into()),
+            }
+        })
     }
 }
 
 impl Sink for Graphite {
     async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
-        let mut lines = Vec::new();
-        let mut line =
-            |delivery: &Delivery| codec::graphite::encode_line(&mut lines, &self.prefix, &delivery.event());
-        let refused = batch.iter().position(|delivery| !line(delivery));
-        if !lines.is_empty() {
-            let patience = self.patience;
-            let written = timeout(patience, self.write(&lines)).await;
-            let written = written.unwrap_or_else(|_| Err(format!("nothing was read for {patience:?}")));
-            if let Err(message) = written {
-                self.stream = None;
-                return Err(SendError::later(format!("{}: {message}", self.address)));
-            }
+        let lines = self.lines(batch);
+        if !lines.body.is_empty() {
+            self.wire.write(&lines.body).await.map_err(SendError::later)?;
         }
-        match refused {
-            None => Ok(()),
-            Some(delivered) => {
-                let message = "an event without a finite metric has no line".to_owned();
-                Err(SendError { verdict: Verdict::Refused(Which::First), delivered, message })
-            }
-        }
+        lines.sent()
+    }
+
+    fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError> {
+        self.lines(batch).preview()
     }
 }

@@ -3,14 +3,14 @@
 //! How often an event was emitted by rules is not on the wire: two nodes that relay everything to each other do so for
 //! ever.
 
-use super::connection::reuse;
+use super::kinds::{Kind, Place};
+use super::stream::{self, Protocol, Wire};
 use super::{Delivery, SendError, Sink, Which};
+use crate::config::Section;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_engine::codec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// The longest answer to events that is believed.
 const LONGEST_ANSWER: u32 = 1 << 20;
@@ -18,71 +18,79 @@ const LONGEST_ANSWER: u32 = 1 << 20;
 /// How Tidegate's refusals begin that pass with time.
 const PASSING: [&str; 3] = ["overloaded", "the log cannot be written", "the node is stopping"];
 
+/// `type = "riemann"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the other node listens.
+    pub wire: stream::Settings,
+}
+
+impl Kind for Settings {
+    type Sink = Riemann;
+
+    fn read(at: &mut Section<'_>) -> Option<Self> {
+        Some(Self { wire: stream::read(at, "riemann.example:5555", &[("tcp", Protocol::Tcp)])? })
+    }
+
+    fn sink(&self, _: &Place) -> Result<Riemann, String> {
+        Ok(Riemann { wire: Wire::new(&self.wire)? })
+    }
+}
+
 /// Relays to another node.
 #[derive(Debug)]
 pub struct Riemann {
-    address: String,
-    patience: Duration,
-    stream: Option<TcpStream>,
+    wire: Wire,
 }
 
-impl Riemann {
-    /// At this host and port.
-    pub fn new(address: String, patience: Duration) -> Self {
-        Self { address, patience, stream: None }
-    }
-
-    async fn exchange(&mut self, frame: &[u8]) -> std::io::Result<Vec<u8>> {
-        let mut stream = match reuse(self.stream.take()).await {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.address).await?;
-                stream.set_nodelay(true)?;
-                stream
-            }
-        };
-        stream.write_all(frame).await?;
-        let length = stream.read_u32().await?;
-        if length > LONGEST_ANSWER {
-            return Err(std::io::Error::other(format!("announced an answer of {length} bytes")));
-        }
-        let mut answer = vec![0; length as usize];
-        stream.read_exact(&mut answer).await?;
-        self.stream = Some(stream);
-        Ok(answer)
-    }
+fn message(batch: &[Arc<Delivery>]) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    codec::riemann::encode_message(&mut frame, batch.iter().map(|delivery| delivery.event()));
+    let length = (frame.len() - 4) as u32;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame
 }
 
 impl Sink for Riemann {
     async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
-        let mut frame = vec![0; 4];
-        codec::riemann::encode_message(&mut frame, batch.iter().map(|delivery| delivery.event()));
-        let length = (frame.len() - 4) as u32;
-        frame[..4].copy_from_slice(&length.to_be_bytes());
-        let patience = self.patience;
-        let answer = match timeout(patience, self.exchange(&frame)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(SendError::later(format!("{}: {error}", self.address))),
-            Err(_) => {
-                self.stream = None;
-                return Err(SendError::later(format!("{}: no answer for {patience:?}", self.address)));
+        let frame = message(batch);
+        let settings = self.wire.settings().clone();
+        let exchange = async {
+            let mut stream = self.wire.take().await?;
+            stream.write_all(&frame).await?;
+            stream.flush().await?;
+            let length = stream.read_u32().await?;
+            if length > LONGEST_ANSWER {
+                return Err(io::Error::other(format!("announced an answer of {length} bytes")));
             }
+            let mut answer = vec![0; length as usize];
+            stream.read_exact(&mut answer).await?;
+            let verdict =
+                verdict(&answer).ok_or_else(|| io::Error::other("the answer is no message of Riemann's"))?;
+            self.wire.keep(stream);
+            Ok(verdict)
         };
-        match verdict(&answer) {
-            Some((true, _)) => Ok(()),
-            Some((false, error)) => {
-                let message = format!("{}: {error}", self.address);
+        match settings.within(exchange).await {
+            Err(message) => Err(SendError::later(message)),
+            Ok((true, _)) => Ok(()),
+            Ok((false, error)) => {
+                let message = format!("{}: {error}", settings.address);
                 if PASSING.iter().any(|passing| error.starts_with(passing)) {
                     Err(SendError::later(message))
                 } else {
                     Err(SendError::refused(Which::Some, message))
                 }
             }
-            None => {
-                self.stream = None;
-                Err(SendError::later(format!("{}: the answer is no message of Riemann's", self.address)))
-            }
         }
+    }
+
+    fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError> {
+        let mut text = format!("a message of {} bytes with\n", message(batch).len()).into_bytes();
+        for delivery in batch {
+            codec::json::encode_event(&mut text, &delivery.event());
+            text.push(b'\n');
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
 

@@ -225,6 +225,7 @@ impl Node {
         let addresses = (http.local_addr().unwrap(), riemann.local_addr().unwrap());
         let stop = CancellationToken::new();
         let ended = tokio::spawn(web.serve(Some(http), Some(riemann), stop.clone()));
+        tidegate::output::tls::install();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let (http, riemann) = addresses;
         Self {

@@ -1,13 +1,10 @@
 //! The configuration as text again, every value in force, secrets hidden: what `tidegate check --print` shows.
 
 use crate::cli::failure::{Exit, Failure};
-use crate::config::{Config, InputKind, OnFull, Output, OutputKind};
+use crate::config::{Config, InputKind, size_text, time_text};
 use serde_json::Value as Json;
 use std::time::Duration;
 use toml::{Table, Value};
-
-/// What stands where a secret was.
-const HIDDEN: &str = "***";
 
 /// As TOML.
 pub fn text(config: &Config) -> String {
@@ -74,7 +71,7 @@ fn table(config: &Config) -> Table {
     let named = inputs.iter().map(|one| (one.name.clone(), input(&one.kind).into()));
     root.insert("inputs".into(), Value::Table(named.collect()));
     if !outputs.is_empty() {
-        let named = outputs.iter().map(|one| (one.name.clone(), output(one).into()));
+        let named = outputs.iter().map(|one| (one.name.clone(), one.shown.clone().into()));
         root.insert("outputs".into(), Value::Table(named.collect()));
     }
     root
@@ -115,51 +112,6 @@ fn input(kind: &InputKind) -> Table {
     }
 }
 
-fn output(output: &Output) -> Table {
-    let common = &output.common;
-    let on_full = match common.on_full {
-        OnFull::DropOldest => "drop_oldest",
-        OnFull::DropNewest => "drop_newest",
-    };
-    let mut table = section([
-        ("queue", size(common.queue as u64)),
-        ("spool", size(common.spool)),
-        ("queue_events", number(common.queue_events)),
-        ("on_full", on_full.into()),
-        ("batch", number(common.batch)),
-        ("give_up_after", time(common.give_up_after)),
-    ]);
-    table.extend(common.filter.clone().map(|query| ("where".to_owned(), query.into())));
-    let own = match &output.kind {
-        OutputKind::Console => section([("type", "console".into())]),
-        OutputKind::File { path } => {
-            section([("type", "file".into()), ("path", path.display().to_string().into())])
-        }
-        OutputKind::Webhook { headers, timeout, .. } => {
-            let hidden = headers.iter().map(|(name, _)| (name.clone(), HIDDEN.into()));
-            section([
-                ("type", "webhook".into()),
-                ("url", HIDDEN.into()),
-                ("headers", Value::Table(hidden.collect())),
-                ("timeout", time(*timeout)),
-            ])
-        }
-        OutputKind::Graphite { address, prefix, timeout } => section([
-            ("type", "graphite".into()),
-            ("address", address.clone().into()),
-            ("prefix", prefix.clone().into()),
-            ("timeout", time(*timeout)),
-        ]),
-        OutputKind::Riemann { address, timeout } => section([
-            ("type", "riemann".into()),
-            ("address", address.clone().into()),
-            ("timeout", time(*timeout)),
-        ]),
-    };
-    table.extend(own);
-    table
-}
-
 fn section<const N: usize>(values: [(&str, Value); N]) -> Table {
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -168,21 +120,12 @@ fn number(n: usize) -> Value {
     Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
-/// Bytes in the largest unit that divides them.
 fn size(bytes: u64) -> Value {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
-    let fits = |&&(shift, _): &&(u32, &str)| bytes >> shift << shift == bytes && bytes >> shift > 0;
-    let (shift, unit) = units.iter().find(fits).copied().unwrap_or((0, "B"));
-    format!("{}{unit}", bytes >> shift).into()
+    size_text(bytes).into()
 }
 
-/// A span in the largest unit that divides it.
 fn time(span: Duration) -> Value {
-    let millis = span.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let fits = |&&(unit, _): &&(u128, &str)| millis.is_multiple_of(unit) && millis >= unit;
-    let (unit, name) = units.iter().find(fits).copied().unwrap_or((1, "ms"));
-    format!("{}{name}", millis / unit).into()
+    time_text(span).into()
 }
 
 #[cfg(test)]

@@ -1,0 +1,108 @@
+//! The types of outputs: one line each.
+
+use super::runner::run;
+use super::{Delivery, Queue, SendError, Sink};
+use crate::config::{Common, Section};
+use crate::dead_letters::DeadLetters;
+use std::fmt;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// A type of output: how its section is read, and the sink that its settings make.
+pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// What sends.
+    type Sink: Sink;
+
+    /// Reads the keys of its own; all mistakes are reported to the section.
+    fn read(at: &mut Section<'_>) -> Option<Self>;
+
+    /// A sink with these settings. Nothing is connected yet.
+    fn sink(&self, place: &Place) -> Result<Self::Sink, String>;
+}
+
+/// What of the node a sink may see.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The output's name.
+    pub output: String,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident $word:literal $settings:ty, $needed:literal;)*) => {
+        /// `type = …` of an output, with its settings.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum OutputKind {
+            $($(#[$doc])* $variant($settings),)*
+        }
+
+        impl OutputKind {
+            /// The words for the types, as in the configuration.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// For each type the lines that must be given.
+            pub const NEEDED: &[&str] = &[$($needed),*];
+
+            /// Reads what a type of this name has of its own.
+            pub fn read(word: &str, at: &mut Section<'_>) -> Option<Self> {
+                match word {
+                    $($word => <$settings as Kind>::read(at).map(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The word for this type, as in the configuration.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $word,)*
+                }
+            }
+
+            /// Starts the task that sends what waits in this queue.
+            pub(super) fn start(
+                &self,
+                place: &Place,
+                queue: Arc<Queue>,
+                common: Common,
+                letters: Arc<DeadLetters>,
+            ) -> Result<JoinHandle<()>, String> {
+                match self {
+                    $(Self::$variant(settings) => {
+                        let sink = settings.sink(place)?;
+                        Ok(tokio::spawn(run(sink, queue, common, letters)))
+                    })*
+                }
+            }
+
+            /// Sends a batch once, or with `dry` says what would be sent. The outer error is one of the settings.
+            pub async fn try_out(
+                &self,
+                place: &Place,
+                dry: bool,
+                batch: &[Arc<Delivery>],
+            ) -> Result<Result<Option<String>, SendError>, String> {
+                match self {
+                    $(Self::$variant(settings) => {
+                        let mut sink = settings.sink(place)?;
+                        Ok(match dry {
+                            true => sink.preview(batch).map(Some),
+                            false => sink.send(batch).await.map(|()| None),
+                        })
+                    })*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Lines for a person on standard output.
+    Console "console" super::console::Settings, "";
+    /// Lines in a file.
+    File "file" super::file::Settings, "path = \"x\"";
+    /// A POST per batch.
+    Webhook "webhook" super::webhook::Settings, "url = \"http://x\"";
+    /// Lines for Carbon.
+    Graphite "graphite" super::graphite::Settings, "address = \"x:1\"";
+    /// Another Riemann or Tidegate.
+    Riemann "riemann" super::riemann::Settings, "address = \"x:1\"";
+}
