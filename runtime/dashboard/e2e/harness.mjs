@@ -142,10 +142,13 @@ export class Harness {
     }
   }
 
-  /** Ends the shared pages. */
-  async finish() {
-    for (const page of this.pages.values()) await page.context().close();
-    this.pages.clear();
+  /** Ends the shared pages; of one server, or all. */
+  async finish(url = "") {
+    for (const [key, page] of [...this.pages]) {
+      if (!key.endsWith(url)) continue;
+      this.pages.delete(key);
+      await page.context().close();
+    }
   }
 
   /** Waits until `look` gives something true. */
@@ -234,6 +237,7 @@ export class Harness {
         },
       });
     } finally {
+      await this.finish(` ${url}`);
       mock.kill();
     }
   }

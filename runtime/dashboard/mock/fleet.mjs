@@ -112,7 +112,7 @@ export class Fleet {
       stream.level = Math.min(
         1,
         Math.max(
-          0.02,
+          stream.floor ?? 0.02,
           stream.level + (this.random() - 0.5) * 0.05 + stream.push * 0.4 - (stream.level - 0.4) * 0.03,
         ),
       );

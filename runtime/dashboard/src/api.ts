@@ -95,6 +95,8 @@ async function ask(url: URL, init: RequestInit, patience: number, signal?: Abort
 
 export interface Asking {
   query?: Query;
+  /** Beside those that a change has anyway. */
+  headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal;
   patience?: number;
 }
@@ -110,9 +112,9 @@ export async function send<T>(
   method: "POST" | "PUT" | "DELETE",
   path: string,
   body?: unknown,
-  { query, signal, patience = PATIENCE }: Asking = {},
+  { query, headers: more, signal, patience = PATIENCE }: Asking = {},
 ): Promise<T | null> {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...more };
   if (by.value !== "") headers["x-tidegate-by"] = plain(by.value);
   let bytes: BodyInit | null = null;
   if (body instanceof Blob || body instanceof ArrayBuffer || body instanceof Uint8Array) {

@@ -2,25 +2,30 @@
 
 import { useSignalEffect } from "@preact/signals";
 import { go, viewName } from "./address.ts";
-import { useKeys } from "./keys.ts";
+import { register } from "./keys.ts";
 import { kiosk, turnKiosk } from "./kiosk.ts";
 import { again } from "./live.ts";
 import { VIEWS } from "./logic/address.ts";
 import { closeStream, opened, overview } from "./page.ts";
 import { Detail } from "./parts/detail.tsx";
+import { Dialog } from "./parts/dialog.tsx";
 import { Lost } from "./parts/empty.tsx";
 import { Head } from "./parts/head.tsx";
 import { Help, helping } from "./parts/help.tsx";
 import { Nav } from "./parts/nav.tsx";
+import { Notices } from "./parts/notice.tsx";
 import { focusQuery } from "./parts/query.tsx";
 import { openViews, Views, workspace } from "./parts/views.tsx";
+import { DropZone } from "./rules/drop.tsx";
 import { turnTheme } from "./theme.ts";
 import { ENTRIES } from "./views.tsx";
 
 const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-function useEverywhereKeys(): void {
-  useKeys("Everywhere", [
+/** Registered before the page is drawn: keys of a view come later, and win. */
+register({
+  name: "Everywhere",
+  bindings: [
     { keys: "?", does: "keys and help", act: () => (helping.value = true) },
     {
       keys: "/",
@@ -48,19 +53,18 @@ function useEverywhereKeys(): void {
       when: () => opened.value !== null,
     },
     { keys: "Escape", act: turnKiosk, when: () => kiosk.value },
-  ]);
-  useKeys(
-    "Go to",
-    VIEWS.map((view) => ({
-      keys: `g ${ENTRIES[view].key}`,
-      does: ENTRIES[view].title.toLowerCase(),
-      act: () => go(view),
-    })),
-  );
-}
+  ],
+});
+register({
+  name: "Go to",
+  bindings: VIEWS.map((view) => ({
+    keys: `g ${ENTRIES[view].key}`,
+    does: ENTRIES[view].title.toLowerCase(),
+    act: () => go(view),
+  })),
+});
 
 export function App() {
-  useEverywhereKeys();
   useSignalEffect(() => {
     const firing = overview.value?.alerts?.firing ?? 0;
     const title = `${ENTRIES[viewName.value].title} · Tidegate`;
@@ -81,6 +85,9 @@ export function App() {
       </div>
       <Help />
       <Views />
+      <Dialog />
+      <Notices />
+      <DropZone />
     </>
   );
 }
