@@ -35,8 +35,10 @@ function onKey(event: KeyboardEvent): void {
   const target = event.target as HTMLElement;
   if (document.querySelector("dialog[open]") !== null) return;
   if (target.closest("input, textarea, select, [contenteditable]") !== null) return;
-  // A button takes the space bar and Enter for itself.
-  if ((event.key === " " || event.key === "Enter") && target.closest("button, summary, a") !== null) return;
+  // A button takes the space bar and Enter for itself; one in a list that moves leaves the space bar to the list.
+  const button = target.closest("button, summary, a");
+  if (button !== null && event.key === "Enter") return;
+  if (button !== null && event.key === " " && button.closest("[data-space]") === null) return;
   const now = performance.now();
   const meant = keys.press(named(event), now);
   pending.value = keys.pending(now);

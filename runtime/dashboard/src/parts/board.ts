@@ -1,7 +1,8 @@
 // The grid itself: only what is in sight is drawn, on one canvas that stays in place while the box around it scrolls.
 
 import { Axes, type Axis, type Order } from "../logic/axes.ts";
-import { brief } from "../logic/format.ts";
+import { brief, grouped as digits } from "../logic/format.ts";
+import { type Grouping, grouped, type Head, labels, tagsOf } from "../logic/groups.ts";
 import { clean, fitted, type Name, shortened, shown, wrapped } from "../logic/names.ts";
 import { GLYPHS, SEVERITY, STATES, type State } from "../logic/state.ts";
 import { type Cell, freshness, metricOf, type Store } from "../logic/store.ts";
@@ -42,7 +43,19 @@ const FLASH = 1_500;
 /** Fitted labels that are remembered. */
 const MOST_FITTED = 8_000;
 
+/** How long the groups of rows are good for, in milliseconds, while no stream comes or goes. */
+const REGROUP = 5_000;
+
 const EMPTY: Axis = { names: [], common: { prefix: "", suffix: "" } };
+
+/** The rows: undefined where the line of a group stands. */
+interface Rows {
+  names: (Name | undefined)[];
+  common: Axis["common"];
+  heads: ReadonlyMap<number, Head>;
+}
+
+const UNGROUPED: ReadonlyMap<number, Head> = new Map();
 
 export interface Place {
   row: number;
@@ -50,7 +63,7 @@ export interface Place {
 }
 
 export class Board {
-  rows: Axis = EMPTY;
+  rows: Rows = { ...EMPTY, heads: UNGROUPED };
   columns: Axis = EMPTY;
   /** The stream that the keyboard is on. */
   focus: { host: Name; service: Name } | null = null;
@@ -74,6 +87,9 @@ export class Board {
   private frame = 0;
   private laidOut = "";
   private order: Order = "name";
+  private grouping: Grouping = "";
+  private under = new Map<Name, string>();
+  private regrouped = { at: Number.NEGATIVE_INFINITY, key: "" };
   private turned = false;
   private size: Size = "normal";
   private now: () => number = Date.now;
@@ -109,7 +125,7 @@ export class Board {
   }
 
   /** Brings order and sizes up to date. */
-  update(order: Order, turned: boolean, size: Size): void {
+  update(order: Order, turned: boolean, size: Size, grouping: Grouping): void {
     const calm = order === "worst" && this.order === order && performance.now() - this.touched < CALM;
     const busy = this.store.size > MANY && this.order === order && performance.now() - this.sorted < REST;
     if (!busy && (!calm || !this.axes.knows(this.store))) {
@@ -119,12 +135,31 @@ export class Board {
     this.order = order;
     this.turned = turned;
     this.size = size;
-    [this.rows, this.columns] = turned
+    this.grouping = grouping;
+    const [rows, columns] = turned
       ? [this.axes.services, this.axes.hosts]
       : [this.axes.hosts, this.axes.services];
+    this.columns = columns;
+    this.rows = { ...rows, ...this.groups(rows.names) };
     this.measureMost();
     this.layOut();
     this.request();
+  }
+
+  /** The rows under the lines of their groups. */
+  private groups(names: Name[]): { names: (Name | undefined)[]; heads: ReadonlyMap<number, Head> } {
+    if (this.grouping === "") return { names, heads: UNGROUPED };
+    const key = `${this.grouping}|${this.turned}|${this.store.membership}`;
+    if (
+      this.regrouped.key !== key &&
+      performance.now() - this.regrouped.at > (this.under.size > 0 ? REST : 0)
+    )
+      this.regrouped.at = Number.NEGATIVE_INFINITY;
+    if (performance.now() - this.regrouped.at > REGROUP) {
+      this.under = labels(tagsOf(this.store, this.turned), this.grouping);
+      this.regrouped = { at: performance.now(), key };
+    }
+    return grouped(names, this.under, this.order === "name");
   }
 
   resize(): void {
@@ -201,6 +236,11 @@ export class Board {
   focusOn(place: Place): Cell | undefined {
     const row = Math.max(0, Math.min(place.row, this.rows.names.length - 1));
     const column = Math.max(0, Math.min(place.column, this.columns.names.length - 1));
+    if (this.rows.heads.has(row)) {
+      // The line of a group has no cells: on to the row beyond it, seen from where the focus was.
+      const up = this.focus !== null && this.focusPlace().row > row && row > 0;
+      return this.focusOn({ row: up ? row - 1 : row + 1, column });
+    }
     const [a, b] = [this.rows.names[row], this.columns.names[column]];
     if (a === undefined || b === undefined) return undefined;
     this.focus = this.turned ? { host: b, service: a } : { host: a, service: b };
@@ -279,7 +319,7 @@ export class Board {
 
   private layOut(): void {
     const { row, narrowest, widest, font } = this.measure;
-    const key = `${this.width}x${this.height}|${this.size}|${this.turned}|${this.store.membership}|${this.rows.names.length}`;
+    const key = `${this.width}x${this.height}|${this.size}|${this.turned}|${this.store.membership}|${this.rows.names.length}|${this.grouping}`;
     if (key === this.laidOut || this.width === 0) return;
     this.laidOut = key;
     const most = Math.max(
@@ -289,7 +329,7 @@ export class Board {
     this.pen.font = this.font(500, Math.min(font + 1, 16));
     // The longest names in letters are the widest ones, near enough.
     const longest = this.rows.names
-      .map((name) => shortened(name, this.rows.common))
+      .map((name) => (name === undefined ? "" : shortened(name, this.rows.common)))
       .sort((a, b) => b.length - a.length);
     const wanted = Math.max(0, ...longest.slice(0, 40).map((name) => this.pen.measureText(name).width));
     this.headWidth = Math.ceil(Math.min(most, Math.max(96, wanted + 2 * PAD + 4)));
@@ -355,8 +395,31 @@ export class Board {
     }
     pen.restore();
     this.paintRowNames(firstRow, lastRow, top);
+    this.paintHeads(firstRow, lastRow, top);
     this.paintColumnNames(firstColumn, lastColumn, left);
     this.paintCorner();
+  }
+
+  /** The cells of each group in trouble, as the lines above the groups say it. */
+  private paintHeads(first: number, last: number, top: number): void {
+    const { pen, palette, headHeight, width } = this;
+    const { row, font } = this.measure;
+    for (const [at, { label, rows }] of this.rows.heads) {
+      if (at < first || at > last) continue;
+      const y = headHeight + at * row - top;
+      pen.fillStyle = palette.raised;
+      pen.fillRect(0, y, width, row);
+      const face = this.font(650, Math.min(font + 1, 17));
+      pen.textAlign = "left";
+      pen.font = face;
+      pen.fillStyle = palette.text;
+      const text = this.fit(clean(label), Math.max(40, width * 0.5), face);
+      pen.fillText(text, PAD, y + row / 2 + 0.5);
+      const after = PAD + pen.measureText(text).width + 10;
+      pen.font = this.font(400, Math.min(font, 15));
+      pen.fillStyle = palette.muted;
+      pen.fillText(digits(rows), after, y + row / 2 + 0.5);
+    }
   }
 
   private paintLines(first: number, last: number, top: number): void {
@@ -462,6 +525,7 @@ export class Board {
     pen.textAlign = "left";
     const focused = this.focus === null ? -1 : this.focusPlace().row;
     for (let r = first; r <= last; r++) {
+      if (this.rows.heads.has(r)) continue;
       const bright = r === this.hover?.row || r === focused;
       const face = this.font(bright ? 600 : 450, Math.min(font, 15));
       const label = this.fit(

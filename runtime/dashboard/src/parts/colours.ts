@@ -19,6 +19,7 @@ export interface Colours {
   states: Record<State, Paint>;
   ground: string;
   head: string;
+  raised: string;
   line: string;
   text: string;
   muted: string;
@@ -60,6 +61,7 @@ export function colours(): Colours {
     states,
     ground: value("panel"),
     head: value("head"),
+    raised: value("raised"),
     line: value("line"),
     text: value("text"),
     muted: value("muted"),

@@ -18,7 +18,27 @@ export function axes({ muted, line, font }: Colours, unit?: (value: number) => s
     ticks: { stroke: line, width: 1, size: 4 },
   };
   const values = unit === undefined ? {} : { values: (_: uPlot, at: number[]) => at.map(unit) };
-  return [{ ...common }, { ...common, size: 56, ...values }];
+  return [
+    { ...common, size: 34, space: 62, values: moments },
+    { ...common, size: 56, ...values },
+  ];
+}
+
+const two = (n: number): string => String(n).padStart(2, "0");
+
+/** Times of day by 24 hours in UTC, with the day where it begins and at the left edge. */
+function moments(_: uPlot, at: number[], __: number, ___: number, step: number): string[] {
+  let day = "";
+  return at.map((seconds) => {
+    const time = new Date(seconds * 1e3);
+    const date = `${time.getUTCFullYear()}-${two(time.getUTCMonth() + 1)}-${two(time.getUTCDate())}`;
+    if (step >= 86_400) return date.slice(5);
+    const clock = `${two(time.getUTCHours())}:${two(time.getUTCMinutes())}`;
+    const label = step < 60 ? `${clock}:${two(time.getUTCSeconds())}` : clock;
+    const fresh = date !== day;
+    day = date;
+    return fresh ? `${label}\n${date.slice(5)}` : label;
+  });
 }
 
 /** Times on the axis are those of the server's clock, which is UTC. */

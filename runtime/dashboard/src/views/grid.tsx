@@ -3,10 +3,12 @@
 import { computed, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { flag, param } from "../address.ts";
+import { course } from "../history.ts";
 import { useKeys } from "../keys.ts";
 import { type Order, worst } from "../logic/axes.ts";
 import { compact, grouped } from "../logic/format.ts";
-import { clean, shown } from "../logic/names.ts";
+import { prefixes, tagsOf } from "../logic/groups.ts";
+import { clean, type Name, shown } from "../logic/names.ts";
 import type { Cell } from "../logic/store.ts";
 import {
   changes,
@@ -26,6 +28,7 @@ import {
 import { Board, type Place, type Size } from "../parts/board.ts";
 import { Empty } from "../parts/empty.tsx";
 import { Fields, spoken } from "../parts/event.tsx";
+import { draw } from "../parts/spark.tsx";
 import { themed } from "../theme.ts";
 import "../styles/grid.css";
 
@@ -42,6 +45,8 @@ const SPOKEN_EVERY = 5;
 const order = param<Order>("sort", "name", ["name", "worst"]);
 const turned = flag("turned");
 const size = param<Size>("size", "normal", SIZES);
+/** `tag`, or the beginning of tags such as `role:`. */
+const grouping = param("group", "");
 
 /** One step up or down in size. */
 function resize(step: 1 | -1): void {
@@ -80,6 +85,29 @@ function showFocus(cell: Cell | undefined): void {
   if (opened.value !== null) openStream(cell.host, cell.service);
 }
 
+/** The course of a quarter of an hour, as soon as the pointer has rested. */
+function TipSpark({ host, service }: { host: Name; service: Name }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [values, setValues] = useState<Float64Array | null>(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    const rest = setTimeout(() => {
+      course(host, service, stop.signal).then(setValues, () => {
+        // A tooltip without its line is still a tooltip.
+      });
+    }, 150);
+    return () => {
+      clearTimeout(rest);
+      stop.abort();
+    };
+  }, []);
+  useEffect(() => {
+    if (canvas.current !== null && values !== null) draw(canvas.current, values, false);
+  }, [values]);
+  if (values?.every((value) => Number.isNaN(value)) === true) return null;
+  return <canvas ref={canvas} class="spark" />;
+}
+
 function Tooltip() {
   const at = pointed.value;
   void tick.value;
@@ -108,6 +136,7 @@ function Tooltip() {
       <span class="on">
         <bdi>{shown(cell.host)}</bdi>
       </span>
+      <TipSpark key={JSON.stringify([cell.host, cell.service])} host={cell.host} service={cell.service} />
       <Fields event={cell.event} now={serverNow()} brief />
     </div>
   );
@@ -180,6 +209,30 @@ function Counts() {
   );
 }
 
+function Groups() {
+  const [found, setFound] = useState<string[]>([]);
+  const at = grouping.value;
+  const look = () => setFound(prefixes(tagsOf(store, turned.value)));
+  const choices = [...new Set(["", "tag", at, ...found])];
+  return (
+    <select
+      class="tool"
+      aria-label="Group rows"
+      title="Group rows by their tags (c)"
+      value={at}
+      onPointerEnter={look}
+      onFocus={look}
+      onChange={(event) => grouping.set(event.currentTarget.value)}
+    >
+      {choices.map((choice) => (
+        <option key={choice} value={choice}>
+          {choice === "" ? "no groups" : choice === "tag" ? "by tag" : `by ${clean(choice, 40)}`}
+        </option>
+      ))}
+    </select>
+  );
+}
+
 function Tools() {
   return (
     <div class="tools" role="toolbar" aria-label="Grid">
@@ -210,6 +263,7 @@ function Tools() {
       >
         turn
       </button>
+      <Groups />
       <div class="pair" role="group" aria-label="Size">
         <button
           type="button"
@@ -248,7 +302,7 @@ function Grid() {
     const made = new Board(store, box.current, spacer.current, canvas.current);
     made.clock(serverNow);
     board = made;
-    made.update(order.value, turned.value, size.value);
+    made.update(order.value, turned.value, size.value, grouping.value);
     const watch = new ResizeObserver(() => made.resize());
     watch.observe(box.current);
     return () => {
@@ -260,7 +314,7 @@ function Grid() {
   useSignalEffect(() => {
     void changes.value;
     void tick.value;
-    board?.update(order.value, turned.value, size.value);
+    board?.update(order.value, turned.value, size.value, grouping.value);
   });
   useSignalEffect(() => {
     void themed.value;
@@ -317,6 +371,11 @@ function Grid() {
       act: () => order.set(order.value === "name" ? "worst" : "name"),
     },
     { keys: "t", does: "swap rows and columns", act: () => turned.set(!turned.value) },
+    {
+      keys: "c",
+      does: "group rows by tag",
+      act: () => grouping.set(grouping.value === "" ? "tag" : ""),
+    },
     { keys: "+", also: ["="], does: "larger cells", act: () => resize(1) },
     { keys: "-", does: "smaller cells", act: () => resize(-1) },
     { keys: " ", does: "hold what rules said", act: () => pause(!paused.value) },
