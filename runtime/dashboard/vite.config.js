@@ -7,7 +7,7 @@ import { defineConfig } from "vite";
 const licences = {
   name: "licences",
   generateBundle() {
-    const source = ["preact", "@preact/signals", "@preact/signals-core", "uplot"]
+    const source = ["preact", "@preact/signals", "@preact/signals-core"]
       .map((name) => {
         const { version } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
         return `${name} ${version}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`;

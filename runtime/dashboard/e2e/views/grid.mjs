@@ -32,7 +32,7 @@ export async function run(harness) {
     check(/: /u.test(spoken), `the focused stream is spoken (${JSON.stringify(spoken.slice(0, 80))})`);
     await page.keyboard.press("Enter");
     await page.locator(".detail .fields").waitFor();
-    await page.locator(".detail .plot canvas").waitFor();
+    await page.locator(".detail .chart canvas").waitFor();
     check(page.url().includes("open=stream"), "the address says what is open");
     await page.waitForTimeout(400);
     await harness.shot(page, "stream-detail");
@@ -48,7 +48,7 @@ export async function run(harness) {
     await harness.shot(page, "stream-detail-wide");
     await harness.accessible(page, "wide detail");
     const shared = await harness.open({ name: "shared", hash: new URL(page.url()).hash, scheme: "light" });
-    await shared.locator(".detail-wide .plot canvas").waitFor();
+    await shared.locator(".detail-wide .chart canvas").waitFor();
     await shared.waitForTimeout(400);
     await harness.shot(shared, "stream-detail-light");
     await shared.context().close();

@@ -1,27 +1,13 @@
 // The metric of an alert's stream from before it fired until now, with the time that it stood shaded.
 
-import { useCallback, useMemo, useState } from "preact/hooks";
-import type uPlot from "uplot";
+import { useMemo, useState } from "preact/hooks";
 import { useGet } from "../api.ts";
 import type { History } from "../contract.ts";
-import { compact } from "../logic/format.ts";
-import { axes, Plot, type PlotOptions, utc } from "../parts/plot.tsx";
+import { Chart } from "../parts/chart.tsx";
+import { seriesOf } from "../parts/course.tsx";
 
 /** How long before the alert the chart begins: as long as the alert stands, within these bounds. */
 const [SHORTEST, LONGEST] = [10 * 60_000, 6 * 3_600_000];
-
-/** Series of the range between least and most metric, and of the last. */
-export function bandOf(history: History): uPlot.AlignedData {
-  const times: number[] = [];
-  const [least, most, last]: (number | null)[][] = [[], [], []];
-  for (const [at, low, high, end] of history.points) {
-    times.push(at / 1000);
-    least?.push(low);
-    most?.push(high);
-    last?.push(end);
-  }
-  return [times, most ?? [], least ?? [], last ?? []];
-}
 
 export function Course(props: {
   host: string | null;
@@ -46,43 +32,17 @@ export function Course(props: {
     },
     15_000,
   );
-  const shade = useCallback(
-    (plot: uPlot, colour: string) => {
-      const { ctx, bbox } = plot;
-      const left = Math.max(bbox.left, plot.valToPos(since / 1000, "x", true));
-      const right =
-        until === null
-          ? bbox.left + bbox.width
-          : Math.min(bbox.left + bbox.width, plot.valToPos(until / 1000, "x", true));
-      ctx.save();
-      ctx.fillStyle = colour;
-      ctx.globalAlpha = 0.14;
-      ctx.fillRect(left, bbox.top, Math.max(0, right - left), bbox.height);
-      ctx.globalAlpha = 1;
-      ctx.fillRect(left, bbox.top, Math.max(1, devicePixelRatio), bbox.height);
-      ctx.restore();
-    },
-    [since, until],
+  const series = useMemo(() => (data === null ? null : seriesOf(data)), [data]);
+  if (data === null || series === null || series.at.length < 2) return null;
+  const [begin, last] = [Date.parse(data.from), Date.parse(data.to)];
+  return (
+    <Chart
+      label="The metric before and since the alert"
+      height={150}
+      from={begin}
+      to={last}
+      shades={[{ from: since, to: until ?? last, colour: "critical" }]}
+      {...series}
+    />
   );
-  const options = useMemo<PlotOptions>(
-    () => (colours) => ({
-      tzDate: utc,
-      legend: { show: false },
-      cursor: { y: false, points: { size: 6 } },
-      axes: axes(colours, compact),
-      scales: { x: { time: true } },
-      series: [
-        {},
-        { stroke: "transparent", fill: `${colours.accent}22`, points: { show: false } },
-        { stroke: "transparent", points: { show: false } },
-        { stroke: colours.accent, width: 1.5, points: { show: false } },
-      ],
-      bands: [{ series: [1, 2], fill: `${colours.accent}33` }],
-      hooks: { drawClear: [(plot) => shade(plot, colours.states.critical.bar)] },
-    }),
-    [shade],
-  );
-  const series = useMemo(() => (data === null ? null : bandOf(data)), [data]);
-  if (series === null || (series[0]?.length ?? 0) < 2) return null;
-  return <Plot label="The metric before and since the alert" height={130} options={options} data={series} />;
 }
