@@ -16,6 +16,7 @@ use crate::ingest::{Desk, Ingest, Progress, Request, ring};
 use crate::input;
 use crate::log::{Log, Retention};
 use crate::modules::Modules;
+use crate::output::alerts::{About, Ask};
 use crate::output::{Outputs, tls};
 use crate::rebuild::{Grounds, Rebuilder};
 use crate::sequencer::{Parts, Recovered, Sequencer, Way};
@@ -196,6 +197,7 @@ impl Node {
             seed,
         };
         let ready = Arc::new(AtomicBool::new(false));
+        let about = about(catalogue.clone());
         let controller = Arc::new(Controller::new(control::Parts {
             ingest: ingest.clone(),
             host,
@@ -214,6 +216,9 @@ impl Node {
         // Everything behind the door works: let them in.
         let stop_inputs = CancellationToken::new();
         outputs.begin(recovered.position);
+        let page = addresses.iter().find(|(name, _)| name == "http").map(|(_, address)| address);
+        let page = config.http.public_url.clone().or_else(|| Some(format!("http://{}", page?)));
+        outputs.alerts().start(about, page.as_deref());
         outputs.follow(&ingest);
         let mut running = JoinSet::new();
         let input_threads = InputThreads::start(shards)?;
@@ -230,6 +235,7 @@ impl Node {
                 Arc::new(move || outputs.live())
             },
             letters,
+            alerts: outputs.alerts().clone(),
             resend: {
                 let outputs = outputs.clone();
                 Arc::new(move |output, delivery| {
@@ -362,6 +368,17 @@ async fn recover(
         "the log was read"
     );
     Ok((recovered, sequencer))
+}
+
+/// What the desks of the alerts say of a rule.
+fn about(catalogue: Arc<Catalogue>) -> Ask {
+    Arc::new(move |rule| match catalogue.get(rule) {
+        Some(entry) => {
+            let version = Some(entry.spec.version.clone()).filter(|version| !version.is_empty());
+            About { version, generation: Some(entry.spec.generation) }
+        }
+        None => About::default(),
+    })
 }
 
 /// What else a checkpoint relies on: the log up to it is on the disk, and so is what was forwarded.

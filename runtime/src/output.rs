@@ -17,6 +17,7 @@
 //!
 //! The output `live` always exists: a ring in memory from which the page and its subscribers read.
 
+pub mod alerts;
 mod breaker;
 pub mod console;
 mod encode;
@@ -26,6 +27,7 @@ pub mod http;
 mod json;
 mod keeper;
 mod kinds;
+pub mod notice;
 mod queue;
 pub mod riemann;
 mod runner;
@@ -46,7 +48,8 @@ pub use runner::run;
 use crate::config::{self, LIVE};
 use crate::dead_letters::{DeadLetters, Keep};
 use crate::ingest::{Ingest, Update};
-use crate::telemetry::{OutputStats, Telemetry};
+use crate::telemetry::{InputStats, OutputStats, Telemetry};
+use alerts::{Alerts, DeskSink, Hands};
 use keeper::Keeper;
 use std::collections::BTreeMap;
 use std::io;
@@ -57,6 +60,7 @@ use tidegate_engine::query::Matcher;
 use tidegate_event::{Batch, BatchBuilder, Event, FieldSet};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// One event that a rule forwarded to an output.
 #[derive(Clone, Debug)]
@@ -156,6 +160,12 @@ struct Inner {
     live_stats: Arc<OutputStats>,
     filters: Vec<(String, Matcher)>,
     letters: Arc<DeadLetters>,
+    alerts: Arc<Alerts>,
+    /// Where the desks of the alerts say what happens.
+    said: Arc<InputStats>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    /// What waits for the desks, and who takes it to them.
+    desks: Mutex<Vec<(Arc<Queue>, JoinHandle<()>)>>,
     keeper: Option<Keeper>,
     senders: Mutex<Vec<JoinHandle<()>>>,
     followers: Mutex<Vec<JoinHandle<()>>>,
@@ -186,18 +196,24 @@ impl Outputs {
         folder: Option<&Path>,
         letters: Arc<DeadLetters>,
     ) -> Result<Self, StartError> {
+        let alerts = Arc::new(desks(configured, telemetry, folder)?);
+        let said = if alerts.has_desks() { alerts::input(telemetry) } else { Arc::default() };
         let mut inner = Inner {
             queues: BTreeMap::new(),
             live: broadcast::Sender::new(LIVE_EVENTS),
             live_stats: telemetry.add_output(LIVE, "live"),
             filters: Vec::new(),
             letters: letters.clone(),
+            alerts: alerts.clone(),
+            said,
+            workers: Mutex::default(),
+            desks: Mutex::default(),
             keeper: None,
             senders: Mutex::default(),
             followers: Mutex::default(),
         };
         inner.live_stats.healthy.set(1);
-        let mut senders = Vec::new();
+        let (mut senders, mut desks) = (Vec::new(), Vec::new());
         for output in configured {
             let failed = |message: String| StartError { output: output.name.clone(), message };
             let stats = telemetry.add_output(&output.name, output.kind.word());
@@ -214,8 +230,13 @@ impl Outputs {
                 inner.filters.push((output.name.clone(), matcher));
             }
             let place = Place { output: output.name.clone() };
-            let sender = output.kind.start(&place, queue.clone(), output.common.clone(), letters.clone());
-            senders.push(sender.map_err(failed)?);
+            let (waiting, common, letters) = (queue.clone(), output.common.clone(), letters.clone());
+            if let OutputKind::Alerts(settings) = &output.kind {
+                let desk = DeskSink::new(&inner.alerts, &output.name, settings.clone());
+                desks.push((queue.clone(), tokio::spawn(run(desk, waiting, common, letters))));
+            } else {
+                senders.push(output.kind.start(&place, waiting, common, letters).map_err(failed)?);
+            }
             inner.queues.insert(output.name.clone(), queue);
         }
         if let Some(folder) = folder {
@@ -228,6 +249,7 @@ impl Outputs {
             inner.keeper = Some(keeper.map_err(failed)?);
         }
         inner.senders = Mutex::new(senders);
+        inner.desks = Mutex::new(desks);
         Ok(Self(Arc::new(inner)))
     }
 
@@ -284,6 +306,11 @@ impl Outputs {
         self.0.keeper.as_ref().map_or(Ok(()), Keeper::sync)
     }
 
+    /// The alerts.
+    pub fn alerts(&self) -> &Arc<Alerts> {
+        &self.0.alerts
+    }
+
     /// The dead letters.
     pub fn letters(&self) -> &Arc<DeadLetters> {
         &self.0.letters
@@ -311,6 +338,11 @@ impl Outputs {
             Some(tokio::spawn(follow(ingest.clone(), matcher.clone(), name.as_str().into(), queue)))
         });
         lock(&self.0.followers).extend(followers);
+        if self.0.alerts.has_desks() {
+            let hands = Arc::new(self.clone());
+            let workers = alerts::start(&self.0.alerts, hands, ingest.clone(), self.0.said.clone());
+            lock(&self.0.workers).extend(workers);
+        }
     }
 
     /// Lets nothing more in and waits until all is sent, but not longer than this. What then still waits stays counted as
@@ -319,6 +351,8 @@ impl Outputs {
         for follower in std::mem::take(&mut *lock(&self.0.followers)) {
             follower.abort();
         }
+        let until = Instant::now() + deadline;
+        self.shut_desks(until).await;
         for queue in self.0.queues.values() {
             queue.close();
         }
@@ -328,7 +362,7 @@ impl Outputs {
                 let _ = sender.await;
             }
         };
-        let drained = tokio::time::timeout(deadline, all).await.is_ok();
+        let drained = tokio::time::timeout_at(until, all).await.is_ok();
         senders.iter().for_each(JoinHandle::abort);
         let this = self.0.clone();
         let kept = tokio::task::spawn_blocking(move || this.keeper.as_ref().map(Keeper::stop)).await;
@@ -337,6 +371,63 @@ impl Outputs {
         }
         drained
     }
+}
+
+impl Outputs {
+    /// What waits for the desks goes there first, and their notices into the queues of the others while these are open.
+    async fn shut_desks(&self, until: Instant) {
+        let desks = std::mem::take(&mut *lock(&self.0.desks));
+        desks.iter().for_each(|(queue, _)| queue.close());
+        for (_, mut desk) in desks {
+            if tokio::time::timeout_at(until, &mut desk).await.is_err() {
+                desk.abort();
+            }
+        }
+        for worker in std::mem::take(&mut *lock(&self.0.workers)) {
+            worker.abort();
+            let _ = worker.await;
+        }
+        if self.0.alerts.has_desks() {
+            let this = self.clone();
+            let handed = tokio::task::spawn_blocking(move || this.0.alerts.hand_out(&this)).await;
+            if handed.is_err() {
+                tracing::error!("notices were not handed out");
+            }
+        }
+    }
+}
+
+impl Hands for Outputs {
+    fn hand(&self, output: &str, notice: Delivery) -> bool {
+        // What is too much for the queue is dropped by its policy, and counted there.
+        let Some(queue) = self.0.queues.get(output) else { return true };
+        if queue.is_closed() {
+            return false;
+        }
+        queue.push_loose(notice);
+        true
+    }
+
+    fn secure(&self) -> bool {
+        self.sync().is_ok()
+    }
+}
+
+/// The desks of the alerts; what they keep lies beside the spools.
+fn desks(
+    configured: &[config::Output],
+    telemetry: &Telemetry,
+    folder: Option<&Path>,
+) -> Result<Alerts, StartError> {
+    let desks = configured.iter().filter_map(|output| match &output.kind {
+        OutputKind::Alerts(settings) => Some((output.name.as_str(), settings)),
+        _ => None,
+    });
+    let folder = folder.map(|folder| folder.with_file_name("alerts"));
+    Alerts::open(desks, folder.as_deref(), telemetry.alerts.clone()).map_err(|error| StartError {
+        output: configured.first().map(|output| output.name.clone()).unwrap_or_default(),
+        message: format!("what is known of alerts cannot be read: {error}"),
+    })
 }
 
 /// Says which spools belong to no output any more: what waits there waits until there is one of that name.

@@ -243,6 +243,43 @@ pub struct LetterStats {
     pub errors: Counter,
 }
 
+/// The alerts. `events = opened and heard + ignored`; what came twice and what had no room is not among them.
+#[derive(Debug, Default)]
+pub struct AlertStats {
+    /// Events that the desks took.
+    pub events: Counter,
+    /// Those of them that open, change and resolve nothing.
+    pub ignored: Counter,
+    /// Events that were taken before and came again.
+    pub doubled: Counter,
+    /// Events of new alerts for which there was no room: dead letters.
+    pub refused: Counter,
+    /// Notices handed to outputs; one to several outputs counts once.
+    pub notices: Counter,
+    /// Notices that the limit held back, to be told of in one.
+    pub held: Counter,
+    /// Events that told what happened to alerts.
+    pub transitions: Counter,
+    /// Such events that were dropped because the stream did not take them for too long.
+    pub lost: Counter,
+    /// Times that the journal could not be written or read.
+    pub journal_errors: Counter,
+    /// Bytes of the journal.
+    pub journal_bytes: Gauge,
+    /// Alerts that nobody cares for.
+    pub firing: Gauge,
+    /// Alerts that somebody cares for.
+    pub acknowledged: Gauge,
+    /// Alerts that are silenced.
+    pub silenced: Gauge,
+    /// Alerts that are over and still kept.
+    pub resolved: Gauge,
+    /// Silences, those that have ended included.
+    pub silences: Gauge,
+    /// Notices and events that have not reached a queue or the log yet.
+    pub outbox: Gauge,
+}
+
 /// The log.
 #[derive(Debug, Default)]
 pub struct LogStats {
@@ -370,6 +407,8 @@ pub struct Telemetry {
     pub checkpoints: Arc<CheckpointStats>,
     /// The dead letters.
     pub letters: Arc<LetterStats>,
+    /// The alerts.
+    pub alerts: Arc<AlertStats>,
     /// Deployments.
     pub control: ControlStats,
     /// Events that entered the log, emitted ones included.

@@ -6,6 +6,7 @@
 //!
 //! Not here: what a deployment does (behind [`control::Control`]), and where counters are counted.
 
+mod alerts;
 mod answer;
 mod assets;
 mod body;
@@ -25,6 +26,7 @@ mod reader;
 mod riemann;
 mod rules;
 mod search;
+mod silences;
 mod sse;
 mod state;
 mod stream;
@@ -34,6 +36,7 @@ use crate::clock;
 use crate::dead_letters::DeadLetters;
 use crate::ingest::Ingest;
 use crate::output::Delivery;
+use crate::output::alerts::Alerts;
 use crate::telemetry::{InputStats, Level, Telemetry};
 use crate::web::control::Control;
 use crate::web::guard::Policy;
@@ -41,7 +44,7 @@ use crate::web::overview::Pulse;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -72,6 +75,8 @@ pub struct Web {
     pub live: Live,
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
+    /// The alerts.
+    pub alerts: Arc<Alerts>,
     /// Puts a dead letter back into an output's line.
     pub resend: Resend,
     /// Whether the node does its work.
@@ -134,6 +139,7 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     live: Live,
     letters: Arc<DeadLetters>,
+    alerts: Arc<Alerts>,
     resend: Resend,
     /// Dead letters that are sent in again come in here: an input from the first of them on.
     revived: OnceLock<Arc<InputStats>>,
@@ -179,6 +185,7 @@ impl Web {
             live: self.live,
             revived: OnceLock::new(),
             letters: self.letters,
+            alerts: self.alerts,
             resend: self.resend,
             ready: self.ready,
             version: self.version,
@@ -235,6 +242,12 @@ fn api(app: App) -> Router {
         .route("/api/v1/dead-letters", get(dead_letters::all))
         .route("/api/v1/dead-letters/{id}", get(dead_letters::one).delete(dead_letters::delete))
         .route("/api/v1/dead-letters/{id}/replay", post(dead_letters::replay))
+        .route("/api/v1/alerts", get(alerts::all))
+        .route("/api/v1/alerts/{id}", get(alerts::one))
+        .route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge).delete(alerts::unacknowledge))
+        .route("/api/v1/alerts/{id}/resolve", post(alerts::resolve))
+        .route("/api/v1/silences", get(silences::all).post(silences::add))
+        .route("/api/v1/silences/{id}", delete(silences::delete))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))

@@ -1,6 +1,6 @@
 //! The sections of outputs: what all have in common is read here, the rest by each type in its own file.
 
-use super::problem::Problem;
+use super::problem::{Problem, Spot};
 use super::resolved::{Common, LIVE, OnFull, Output};
 use super::section::Section;
 use tidegate_engine::query::Matcher;
@@ -21,6 +21,27 @@ pub(super) fn output((name, mut at): (String, Section<'_>)) -> Option<Output> {
     let kind = OutputKind::read(word, &mut at);
     let shown = at.finish();
     Some(Output { name, common, kind: kind?, shown })
+}
+
+/// Whoever tells others of alerts names outputs that there are.
+pub(super) fn targets(outputs: &[Output], spots: &[(String, Spot)], wrong: &mut dyn FnMut(Problem)) {
+    let desk = |output: &Output| matches!(output.kind, OutputKind::Alerts(_));
+    let known: Vec<&str> =
+        outputs.iter().filter(|output| !desk(output)).map(|output| output.name.as_str()).collect();
+    for output in outputs {
+        let OutputKind::Alerts(settings) = &output.kind else { continue };
+        let spot = spots.iter().find(|(name, _)| *name == output.name).map(|(_, spot)| spot.clone());
+        let mut missing: Vec<&str> = settings.targets().filter(|target| !known.contains(target)).collect();
+        missing.dedup();
+        for target in missing {
+            let message = format!("`{target}` is no output that alerts can be told to");
+            let hint = match known.is_empty() {
+                true => "there is none: add one".to_owned(),
+                false => format!("there are {}", known.join(", ")),
+            };
+            wrong(Problem::new(spot.clone().unwrap_or(Spot::BuiltIn), message).hint(hint));
+        }
+    }
 }
 
 fn common(at: &mut Section<'_>) -> Common {

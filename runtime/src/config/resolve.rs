@@ -1,10 +1,10 @@
 //! From the tree as typed to the configuration as used: each section with its keys, bounds and defaults.
 
-use super::outputs::output;
+use super::outputs::{output, targets};
 use super::problem::{Problem, Source};
 use super::resolved::{
-    Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, Log, Riemann,
-    WebSocket,
+    Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, Log, Output,
+    Riemann, WebSocket,
 };
 use super::section::Section;
 use crate::dead_letters::Keep;
@@ -26,10 +26,22 @@ pub(super) fn resolve(root: &mut Section<'_>) -> Config {
         instrumentation: instrumentation(root.section("instrumentation")),
         dead_letters: dead_letters(root.section("dead_letters")),
         inputs: root.named("inputs").into_iter().filter_map(|named| input(named, logs)).collect(),
-        outputs: root.named("outputs").into_iter().filter_map(output).collect(),
+        outputs: outputs(root),
         warnings: Vec::new(),
         source: Source::default(),
     }
+}
+
+fn outputs(root: &mut Section<'_>) -> Vec<Output> {
+    let sections = root.named("outputs");
+    let all = sections.len();
+    let spots: Vec<_> = sections.iter().map(|(name, at)| (name.clone(), at.spot_of("to"))).collect();
+    let outputs: Vec<Output> = sections.into_iter().filter_map(output).collect();
+    // Where one could not be read, others may name it all the same.
+    if outputs.len() == all {
+        targets(&outputs, &spots, &mut |problem| root.error(problem));
+    }
+    outputs
 }
 
 fn log(mut at: Section<'_>) -> Log {
@@ -101,8 +113,19 @@ fn http(mut at: Section<'_>, logs: bool) -> Http {
         );
     }
     let ack = ack(&mut at, logs);
+    let public_url = at.text("public_url", "\"https://tidegate.example\"");
+    if let Some(url) = &public_url
+        && !reqwest::Url::parse(url)
+            .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+    {
+        let message =
+            format!("`public_url` is \"{}\", an address of the web was expected", url.escape_debug());
+        at.error(
+            Problem::new(at.spot_of("public_url"), message).hint("such as \"https://tidegate.example\""),
+        );
+    }
     at.finish();
-    Http { ack, address, allow_remote }
+    Http { ack, address, allow_remote, public_url }
 }
 
 fn websocket(mut at: Section<'_>, logs: bool) -> WebSocket {

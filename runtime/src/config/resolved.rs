@@ -88,6 +88,8 @@ pub struct Http {
     pub address: SocketAddr,
     /// Whether others than this machine may reach them.
     pub allow_remote: bool,
+    /// Where people find the page, if that is not the address.
+    pub public_url: Option<String>,
 }
 
 /// `[websocket]`

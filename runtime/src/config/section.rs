@@ -108,7 +108,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes the value in force, for `tidegate check --print`.
-    fn show(&mut self, key: &str, value: impl Into<toml::Value>) {
+    pub fn show(&mut self, key: &str, value: impl Into<toml::Value>) {
         self.shown.insert(key.to_owned(), value.into());
     }
 
@@ -329,6 +329,57 @@ impl<'a> Section<'a> {
             self.show(key, target.clone());
         }
         target
+    }
+
+    /// A list of texts that are neither empty nor too long, and not too many of them, or this one.
+    pub fn texts_or(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        default: &[&str],
+        example: &str,
+    ) -> Vec<String> {
+        let expected = format!("a list of at most {most} texts");
+        let texts: Option<Vec<String>> = self.value(key, &expected, example, |value| match value {
+            Value::List(items) if items.len() <= most => items
+                .iter()
+                .map(|item| match &item.value {
+                    Value::Text(text) if !text.is_empty() && text.len() <= 1024 => Some(text.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        });
+        let texts = texts.unwrap_or_else(|| default.iter().copied().map(str::to_owned).collect());
+        self.show(key, texts.iter().map(|text| toml::Value::from(text.as_str())).collect::<Vec<_>>());
+        texts
+    }
+
+    /// The sections of a list of them, `[[section.key]]`, in their order.
+    pub fn list(&mut self, key: &'static str, most: usize) -> Vec<Section<'a>> {
+        let Some(node) = self.take(key) else {
+            // Their keys belong to the reference all the same.
+            return Vec::new();
+        };
+        let Value::List(items) = &node.value else {
+            self.wrong(node, key, "a list of sections", &format!("[[{}]]", join(&self.path, key)));
+            return Vec::new();
+        };
+        if items.len() > most {
+            let message = format!("`{key}` has {} sections, at most {most} were expected", items.len());
+            self.error(Problem::new(node.spot.clone(), message));
+        }
+        items.iter().take(most).map(|item| self.child(key, key, Some(item))).collect()
+    }
+
+    /// A length of time within bounds, or nothing where the key is not given.
+    pub fn time_if(&mut self, key: &'static str, bounds: (&str, &str), example: &str) -> Option<Duration> {
+        let given = self.has(key);
+        let time = self.time(key, bounds, example);
+        if !given {
+            self.shown.remove(key);
+        }
+        given.then_some(time)
     }
 
     /// Whether the key is given.

@@ -29,7 +29,7 @@ pub enum Value {
     Fraction(f64),
     /// `true`
     Switch(bool),
-    /// `[1, 2]`
+    /// `[1, 2]` and `[[section]]`
     List(Vec<Node>),
     /// `[section]` and `{ key = value }`
     Table(Table),

@@ -99,6 +99,8 @@ kinds! {
     Console "console" super::console::Settings, "";
     /// Lines in a file.
     File "file" super::file::Settings, "path = \"x\"";
+    /// Alerts, which tell other outputs.
+    Alerts "alerts" super::alerts::Settings, "[[outputs.alerts.escalate]]\nto = [\"console\"]";
     /// A POST per batch.
     Webhook "webhook" super::webhook::Settings, "url = \"http://x\"";
     /// Lines for Carbon.

@@ -5,6 +5,7 @@
 //! and all of them together have totals, in which those that were removed stay. So totals never fall, and what the others
 //! did is the total less those that are shown.
 
+mod alerts;
 mod text;
 
 use crate::clock;
@@ -34,6 +35,7 @@ pub async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
     page.rules(&app.telemetry, clock::now().0);
     page.shards(&app.telemetry);
     page.node(&app.telemetry);
+    page.alerts(&app.telemetry.alerts);
     let (used, room) = app.ingest.in_flight();
     for (name, help, value) in [
         (

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tidegate::dead_letters::{DeadLetters, Keep, Letter, Sender};
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
+use tidegate::output::alerts::{About, Alerts, Settings};
 use tidegate::telemetry::{Level, Telemetry};
 use tidegate::web::control::{
     Collected, Control, ControlError, Deployed, Deployment, Difference, History, LastFault, ModuleStatus,
@@ -42,6 +43,8 @@ pub struct Node {
     pub more: Arc<AtomicUsize>,
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
+    /// The alerts of a desk called `pager`.
+    pub alerts: Arc<Alerts>,
     /// Those that were put back into the line of the output `hook`.
     pub resent: Arc<Mutex<Vec<Delivery>>>,
     /// The way of forwarded events to pages.
@@ -66,6 +69,16 @@ struct State {
     appended: Vec<Batch>,
     subscribers: Vec<(Matcher, mpsc::Sender<Update>)>,
     rooms: Vec<OwnedSemaphorePermit>,
+}
+
+/// A desk called `pager` to which nothing was forwarded yet.
+fn alerts() -> Arc<Alerts> {
+    let settings = Settings::default();
+    let desks = [("pager", &settings)].into_iter();
+    let alerts = Alerts::open(desks, None, Arc::default()).expect("it is in memory");
+    let about = |_: &str| About { version: Some("1.0.0".into()), generation: Some(1) };
+    alerts.start(Arc::new(about), Some("http://127.0.0.1:5559"));
+    Arc::new(alerts)
 }
 
 /// A moment in all examples.
@@ -188,6 +201,7 @@ impl Node {
             Arc::new(DeadLetters::memory(Keep { age: AGES, ..Keep::default() }, telemetry.letters.clone()));
         letters.keep(dead_letters());
         let resent = Arc::new(Mutex::new(Vec::new()));
+        let alerts = alerts();
         let mut web = Web {
             ingest: Ingest::new(desk, ROOM, 0, 1),
             control: Arc::new(FakeControl { wishes: wishes.clone(), more: more.clone() }),
@@ -197,6 +211,7 @@ impl Node {
                 Arc::new(move || live.subscribe())
             },
             letters: letters.clone(),
+            alerts: alerts.clone(),
             resend: {
                 let resent = resent.clone();
                 Arc::new(move |output: String, delivery| {
@@ -235,6 +250,7 @@ impl Node {
             wishes,
             more,
             letters,
+            alerts,
             resent,
             live,
             ready,
