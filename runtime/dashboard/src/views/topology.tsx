@@ -1,187 +1,323 @@
-// The node itself: what goes through its shards, inputs and outputs, what that costs, and what waits.
+// Topology: the way of events from inputs over the log and the rules to the outputs, and where they wait.
 
-import type { ComponentChildren } from "preact";
-import type { Input, Output, Overview, Shard } from "../contract.ts";
-import { bytes, compact, grouped, milliseconds, nanoseconds, percent, rate } from "../logic/format.ts";
-import { clean } from "../logic/names.ts";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { hrefOf, param } from "../address.ts";
+import { useGet } from "../api.ts";
+import { useKeys } from "../keys.ts";
+import { compact, grouped, rate } from "../logic/format.ts";
+import { curve, type Layout, laid, neighbour, thickness } from "../logic/layers.ts";
+import { clean, cleanText, fitted } from "../logic/names.ts";
 import type { State } from "../logic/state.ts";
 import { overview } from "../page.ts";
 import { Glyph } from "../parts/glyph.tsx";
+import type { Topology as Parts, TopologyNode } from "../topology/contract.ts";
+import "../styles/split.css";
+import "../styles/topology.css";
 
-interface Column<T> {
-  head: string;
-  title?: string;
-  /** What stands in the cell. */
-  of: (row: T) => ComponentChildren;
-  /** A number that is worth a look. */
-  bad?: (row: T) => boolean;
+const EVERY = 2_000;
+
+/** Edges that can all have their rate written beside them. */
+const LABELLED = 14;
+
+const chosen = param("node", "");
+
+/** How the words of the server look. */
+export function lookOf(status: string): State {
+  if (/quarantin|fail|error|down|lost|open/u.test(status)) return "critical";
+  if (/warn|restart|shed|full|pressure|behind|drop|connecting|half/u.test(status)) return "warning";
+  if (/paus|idle/u.test(status)) return "other";
+  return "ok";
 }
 
-function Table<T>(props: {
-  name: string;
-  what: string;
-  columns: readonly Column<T>[];
-  rows: readonly T[];
-  head: (row: T) => { name: string; state: State; word: string; title: string };
-}) {
-  return (
-    <table class="node-table">
-      <caption class="hidden">{props.name}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{props.what}</th>
-          {props.columns.map(({ head, title }) => (
-            <th key={head} scope="col" class="number" title={title}>
-              {head}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {props.rows.map((row) => {
-          const { name, state, word, title } = props.head(row);
-          return (
-            <tr key={name}>
-              <th scope="row" title={title}>
-                <span class={`status ink-${state}`}>
-                  <Glyph state={state} />
-                  <span class="hidden">{word}</span>
-                </span>{" "}
-                <bdi>{name}</bdi>
-              </th>
-              {props.columns.map(({ head, of, bad }) => (
-                <td key={head} class={`number ${bad?.(row) ? "ink-critical" : ""}`}>
-                  {of(row)}
-                </td>
-              ))}
-            </tr>
-          );
-        })}
-      </tbody>
-    </table>
-  );
+let layout: Layout | null = null;
+
+function walk(key: "up" | "down" | "left" | "right"): void {
+  if (layout === null) return;
+  const next = neighbour(layout, chosen.value, key);
+  chosen.set(next);
+  document.getElementById(idOf(next))?.focus();
 }
 
-const dash = (value: number, text: (value: number) => string) => (value > 0 ? text(value) : "–");
-
-const SHARDS: readonly Column<Shard>[] = [
-  { head: "events/s", of: (shard) => rate(shard.events_per_second) },
-  { head: "per event", title: "Index and rules", of: (shard) => nanoseconds(shard.ns_per_event) },
-  {
-    head: "busy",
-    title: "Share of its time",
-    of: (shard) => percent(shard.busy),
-    bad: ({ busy }) => busy > 0.9,
-  },
-  { head: "queue", title: "Batches that wait for it", of: (shard) => compact(shard.queued) },
-  { head: "streams", of: (shard) => compact(shard.streams) },
-  {
-    head: "refused",
-    title: "Events of streams that found no room in the index",
-    of: (shard) => dash(shard.refused, compact),
-    bad: ({ refused }) => refused > 0,
-  },
-  { head: "rule memory", of: (shard) => bytes(shard.rule_memory) },
-  {
-    head: "faults",
-    of: (shard) => dash(shard.rule_faults, compact),
-    bad: ({ rule_faults }) => rule_faults > 0,
-  },
-];
-
-const INPUTS: readonly Column<Input>[] = [
-  { head: "events/s", of: (input) => rate(input.per_second) },
-  { head: "messages/s", of: (input) => dash(input.messages_per_second, rate) },
-  { head: "bytes/s", of: (input) => dash(input.bytes_per_second, bytes) },
-  { head: "p50", title: "From decoding to the answer", of: ({ latency_ms: ms }) => milliseconds(ms?.p50) },
-  { head: "p99", title: "From decoding to the answer", of: ({ latency_ms: ms }) => milliseconds(ms?.p99) },
-  { head: "connections", of: (input) => dash(input.connections, compact) },
-  {
-    head: "refused",
-    title: "Events rejected or shed",
-    of: (input) => dash(input.rejected + input.shed, compact),
-    bad: ({ rejected, shed }) => rejected + shed > 0,
-  },
-];
-
-const OUTPUTS: readonly Column<Output>[] = [
-  { head: "events/s", title: "Delivered", of: (output) => rate(output.per_second) },
-  { head: "queue", title: "Events that wait", of: (output) => compact(output.queued) },
-  {
-    head: "of",
-    title: "Events that may wait",
-    of: (output) => dash(output.capacity, compact),
-  },
-  {
-    head: "lost",
-    title: "Events dropped or given up on",
-    of: (output) => dash(output.dropped + output.failed, compact),
-    bad: ({ dropped, failed }) => dropped + failed > 0,
-  },
-];
-
-/** Above these shares of its room a queue is worth a look. */
-const fullness = (used: number): State => (used > 0.75 ? "critical" : used > 0.5 ? "warning" : "ok");
-
-function Summary({ now }: { now: Overview }) {
-  const { waiting, in_flight, in_flight_limit } = now.door;
-  const state = fullness(in_flight / in_flight_limit);
-  return (
-    <span class="counts">
-      <span class={state === "ok" ? "" : `ink-${state}`}>
-        {bytes(in_flight)} of {bytes(in_flight_limit)} on their way
-      </span>
-      , {grouped(waiting)} waiting at the door, {percent(now.process.cpu)} of a core
-      {now.process.memory !== null && <>, {bytes(now.process.memory)} of memory</>}
-    </span>
-  );
-}
+const idOf = (id: string): string => `node-${id.replace(/[^\w-]/gu, "_")}`;
 
 export function Topology() {
-  const now = overview.value;
+  useKeys("Topology", [
+    { keys: "j", also: ["ArrowDown"], does: "next in the column", act: () => walk("down") },
+    { keys: "k", also: ["ArrowUp"], does: "previous in the column", act: () => walk("up") },
+    { keys: "l", also: ["ArrowRight"], does: "with the events", act: () => walk("right") },
+    { keys: "h", also: ["ArrowLeft"], does: "against the events", act: () => walk("left") },
+    { keys: "Escape", act: () => chosen.set(""), when: () => chosen.value !== "" },
+  ]);
+  const { data, error } = useGet<Parts>("topology", {}, EVERY);
+  const node = data?.nodes.find(({ id }) => id === chosen.value);
   return (
-    <section class="panel node-panel" aria-labelledby="node-title">
-      <div class="panel-head">
-        <h2 id="node-title">Node</h2>
-        {now === null ? <span class="counts" /> : <Summary now={now} />}
+    <div class={`split ${node === undefined ? "" : "split-open topology-open"}`}>
+      <section class="panel topology" aria-label="Topology">
+        {data === null ? (
+          <p class="quiet pad">{error === null ? "Asking how events go…" : clean(error.message)}</p>
+        ) : (
+          <Ground parts={data} />
+        )}
+      </section>
+      {data !== null && node !== undefined && <One node={node} parts={data} />}
+    </div>
+  );
+}
+
+/** The size of an element, as it changes. */
+function useSize(): [preact.RefObject<HTMLDivElement | null>, { width: number; height: number }] {
+  const box = useRef<HTMLDivElement>(null);
+  const [size, setSize] = useState({ width: 0, height: 0 });
+  useEffect(() => {
+    const into = box.current;
+    if (into === null) return;
+    const measure = () => setSize({ width: into.clientWidth, height: into.clientHeight });
+    const watch = new ResizeObserver(measure);
+    watch.observe(into);
+    measure();
+    return () => watch.disconnect();
+  }, []);
+  return [box, size];
+}
+
+/** Below this width the parts stand in a list. */
+const NARROW = 640;
+
+function Ground({ parts }: { parts: Parts }) {
+  const [box, { width, height }] = useSize();
+  // The same parts stay where they are, however their rates move.
+  const shape = JSON.stringify([
+    parts.nodes.map(({ id, kind }) => [id, kind]),
+    parts.edges.map(({ from, to }) => [from, to]),
+  ]);
+  const narrow = width > 0 && width < NARROW;
+  const placed = useMemo(
+    () => (width === 0 || narrow ? null : laid(parts, width, height)),
+    [shape, width, height, narrow],
+  );
+  layout = placed;
+  const at = chosen.value;
+  const near = (id: string) =>
+    id === at || parts.edges.some(({ from, to }) => (from === at && to === id) || (to === at && from === id));
+  const labelled = parts.edges.length <= LABELLED;
+  const kinds: [TopologyNode["kind"], string][] = [
+    ["input", "inputs"],
+    ["log", "log"],
+    ["rule", "rules"],
+    ["output", "outputs"],
+    ["alerts", "alerts"],
+  ];
+  return (
+    <>
+      <div
+        class={`ground ${at === "" ? "" : "ground-chosen"} ${placed?.roomy === false ? "ground-tight" : ""}`}
+        ref={box}
+      >
+        {narrow &&
+          kinds.map(([kind, title]) => {
+            const some = parts.nodes.filter((node) => node.kind === kind);
+            return (
+              some.length > 0 && (
+                <section key={kind}>
+                  <h3>{title}</h3>
+                  {some.map((node) => (
+                    <Node key={node.id} node={node} near={near(node.id)} />
+                  ))}
+                </section>
+              )
+            );
+          })}
+        {placed !== null && (
+          <div class="plane" style={{ height: `${placed.height}px` }}>
+            <svg width={width} height={placed.height} aria-hidden="true">
+              {parts.edges.map(({ from, to, per_second }) => {
+                const [a, b] = [placed.boxes.get(from), placed.boxes.get(to)];
+                if (a === undefined || b === undefined) return null;
+                const touched = from === at || to === at;
+                const target = parts.nodes.find(({ id }) => id === to);
+                return (
+                  <path
+                    key={`${from} ${to}`}
+                    d={curve(a, b)}
+                    class={`edge edge-${lookOf(target?.status ?? "")} ${touched ? "edge-touched" : ""} ${per_second === 0 ? "edge-still" : ""}`}
+                    stroke-width={thickness(per_second)}
+                  />
+                );
+              })}
+            </svg>
+            {parts.edges.map(({ from, to, per_second }) => {
+              const [a, b] = [placed.boxes.get(from), placed.boxes.get(to)];
+              if (a === undefined || b === undefined || b.x < a.x) return null;
+              if (per_second === null || per_second <= 0 || !(labelled || from === at || to === at))
+                return null;
+              // A rate from the log stands in its rule already.
+              if (!labelled && a.width < 60) return null;
+              const bar = (one: typeof a) => one.height > placed.height - 1;
+              const y = bar(a)
+                ? b.y + b.height / 2
+                : bar(b)
+                  ? a.y + a.height / 2
+                  : (a.y + a.height / 2 + b.y + b.height / 2) / 2;
+              return (
+                <span
+                  key={`${from} ${to}`}
+                  class="edge-rate"
+                  style={{ left: `${(a.x + a.width + b.x) / 2}px`, top: `${y}px` }}
+                >
+                  {rate(per_second)}/s
+                </span>
+              );
+            })}
+            {parts.nodes.map((node) => {
+              const where = placed.boxes.get(node.id);
+              return where === undefined ? null : (
+                <Node key={node.id} node={node} near={near(node.id)} at={where} />
+              );
+            })}
+          </div>
+        )}
       </div>
-      {now === null ? (
-        <p class="quiet pad">Waiting for the node…</p>
-      ) : (
-        <div class="table-box" tabIndex={0} role="region" aria-label="Shards, inputs and outputs">
-          <Table
-            name="Shards"
-            what="shard"
-            columns={SHARDS}
-            rows={now.shards}
-            head={({ number, busy }) => {
-              const state: State = busy > 0.9 ? "warning" : "ok";
-              return { name: String(number), state, word: state, title: "" };
-            }}
-          />
-          <Table
-            name="Inputs"
-            what="input"
-            columns={INPUTS}
-            rows={now.inputs}
-            head={({ name, kind, address, received, rejected, shed }) => {
-              const state: State = rejected + shed > 0 ? "warning" : received > 0 ? "ok" : "other";
-              return { name: clean(name), state, word: state, title: clean(`${kind}, ${address}`) };
-            }}
-          />
-          <Table
-            name="Outputs"
-            what="output"
-            columns={OUTPUTS}
-            rows={now.outputs}
-            head={({ name, kind, status, queued, capacity, last_error }) => {
-              const full = capacity > 0 ? fullness(queued / capacity) : "ok";
-              const state: State = status === "failing" ? "critical" : status === "idle" ? "other" : full;
-              return { name: clean(name), state, word: status, title: clean(last_error ?? kind, 400) };
-            }}
-          />
-        </div>
+      {placed !== null && placed.hidden > 0 && (
+        <p class="quiet ground-note">{grouped(placed.hidden)} quieter rules are left out.</p>
       )}
+    </>
+  );
+}
+
+/** About how wide a letter of a name is. */
+const LETTER = 7.2;
+
+/** How full the queue of an output is, where the node tells its room. */
+function fullness({ kind, name, queued }: TopologyNode): number {
+  const room =
+    kind === "output" ? overview.value?.outputs.find((output) => output.name === name)?.capacity : 0;
+  return room === undefined || room === 0 ? 0 : Math.min(1, (queued ?? 0) / room);
+}
+
+function Node(props: {
+  node: TopologyNode;
+  near: boolean;
+  at?: { x: number; y: number; width: number; height: number };
+}) {
+  const { node, near, at } = props;
+  const look = lookOf(node.status);
+  const open = chosen.value === node.id;
+  const full = fullness(node);
+  const queued = node.queued ?? 0;
+  const name =
+    at === undefined
+      ? clean(node.name)
+      : fitted(clean(node.name), (at.width - 84) / LETTER, ({ length }) => length);
+  const style =
+    at === undefined
+      ? {}
+      : { left: `${at.x}px`, top: `${at.y}px`, width: `${at.width}px`, height: `${at.height}px` };
+  return (
+    <button
+      id={idOf(node.id)}
+      type="button"
+      class={`node node-${node.kind} node-${look} ${open ? "node-open" : ""} ${near ? "node-near" : ""}`}
+      style={style}
+      aria-pressed={open}
+      onClick={() => chosen.set(open ? "" : node.id)}
+    >
+      <span class="node-name">
+        {look !== "ok" && <Glyph state={look} />}
+        <bdi>{name}</bdi>
+      </span>
+      <span class="node-rate">{rate(node.per_second)}/s</span>
+      <span class="node-more">
+        {look === "ok" ? (
+          <span class="hidden">{clean(node.status)}</span>
+        ) : (
+          <em class={`ink-${look}`}>{clean(node.status)}</em>
+        )}
+        {queued > 0 && <span>{compact(queued)} queued</span>}
+      </span>
+      {full > 0 && (
+        <i class={`node-full ${full > 0.5 ? "node-fuller" : ""}`} style={{ width: `${100 * full}%` }} />
+      )}
+    </button>
+  );
+}
+
+function One({ node, parts }: { node: TopologyNode; parts: Parts }) {
+  const look = lookOf(node.status);
+  const named = new Map(parts.nodes.map((one) => [one.id, one]));
+  const from = parts.edges.filter(({ to }) => to === node.id);
+  const to = parts.edges.filter((edge) => edge.from === node.id);
+  const full = fullness(node);
+  return (
+    <section class="panel side" aria-labelledby="node-title">
+      <div class="panel-head">
+        <h2 id="node-title">
+          <Glyph state={look} /> <bdi>{clean(node.name)}</bdi>
+        </h2>
+        <span class="counts">{node.kind}</span>
+        <button type="button" class="icon" aria-label="Close this part" onClick={() => chosen.set("")}>
+          ×
+        </button>
+      </div>
+      <div class="side-body" tabIndex={0} role="region" aria-label="The part">
+        <dl class="figures">
+          <div>
+            <dt>events/s</dt>
+            <dd>{rate(node.per_second)}</dd>
+          </div>
+          <div>
+            <dt>queued</dt>
+            <dd class={full > 0.5 ? "ink-critical" : ""}>{grouped(node.queued ?? 0)}</dd>
+          </div>
+          <div>
+            <dt>status</dt>
+            <dd class={`ink-${look}`}>{clean(node.status)}</dd>
+          </div>
+        </dl>
+        {full > 0 && <progress max={1} value={full} aria-label="How full its queue is" />}
+        {node.detail !== null && node.detail !== "" && <p class="lead">{cleanText(node.detail)}</p>}
+        <Links
+          title="from"
+          edges={from.map(({ from: id, per_second }) => ({ id, per_second }))}
+          named={named}
+        />
+        <Links title="to" edges={to.map(({ to: id, per_second }) => ({ id, per_second }))} named={named} />
+        {node.kind === "rule" && (
+          <p class="side-links">
+            <a href={hrefOf("rules", { rule: node.name })}>the rule</a>
+            <a href={hrefOf("rules", { rule: node.name, tab: "log" })}>its log</a>
+          </p>
+        )}
+        {node.kind === "alerts" && (
+          <p class="side-links">
+            <a href={hrefOf("alerts")}>the alerts</a>
+          </p>
+        )}
+      </div>
     </section>
+  );
+}
+
+function Links(props: {
+  title: string;
+  edges: { id: string; per_second: number | null }[];
+  named: ReadonlyMap<string, TopologyNode>;
+}) {
+  const { title, edges, named } = props;
+  if (edges.length === 0) return null;
+  const sorted = [...edges].sort((a, b) => (b.per_second ?? 0) - (a.per_second ?? 0));
+  return (
+    <div class="links">
+      <h3>{title}</h3>
+      <ul>
+        {sorted.map(({ id, per_second }) => (
+          <li key={id}>
+            <button type="button" class="linked" onClick={() => chosen.set(id)}>
+              <bdi>{clean(named.get(id)?.name ?? id)}</bdi>
+            </button>
+            <span>{per_second === null ? "" : `${rate(per_second)}/s`}</span>
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
