@@ -24,8 +24,8 @@ export function Course(props: {
   const { data } = useGet<History>(
     "history",
     {
-      host: host ?? "",
-      service: service ?? "",
+      host,
+      service,
       from,
       ...(until === null ? {} : { to: new Date(until + before).toISOString() }),
       points: 240,

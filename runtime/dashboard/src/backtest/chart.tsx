@@ -122,8 +122,8 @@ function Metric(props: {
   const { lane, whole, gutter, zoom } = props;
   const [first, last] = whole;
   const { data, error } = useGet<History>("history", {
-    host: lane.host ?? "",
-    service: lane.service ?? "",
+    host: lane.host,
+    service: lane.service,
     from: new Date(first).toISOString(),
     to: new Date(last).toISOString(),
     points: 600,

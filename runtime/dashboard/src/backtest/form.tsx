@@ -90,7 +90,6 @@ export function Form({ began }: { began: () => void }) {
       set: filled(now.set),
       query: now.query,
       per: now.per,
-      name: running.name,
     };
   };
   const run = async () => {
