@@ -31,7 +31,7 @@ export async function run(harness) {
       await page.locator('progress[aria-label="How much of the log is read"]').waitFor();
       await done(page);
       await page.locator(".lane").first().waitFor();
-      await page.locator(".plot canvas").waitFor();
+      await page.locator(".lanes .chart canvas").waitFor();
       harness.check(
         /would( not)? have fired/u.test(await page.locator(".found-head h3").innerText()),
         "it is told in a sentence",
@@ -74,7 +74,7 @@ export async function run(harness) {
     await page.context().close();
     const drawn = async (other) => {
       await done(other);
-      await other.locator(".plot canvas").waitFor();
+      await other.locator(".lanes .chart canvas").waitFor();
     };
     await harness.looks({ name: "backtest", hash, url, ready: drawn, settle: 900 });
   });

@@ -1,16 +1,15 @@
 // The metric of a stream, and below it, to the same moments, when the rule would have fired: one lane for each host and
 // service that it spoke of, in two halves where two versions are compared.
 
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import type uPlot from "uplot";
-import { bandOf } from "../alerts/course.tsx";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { useGet } from "../api.ts";
 import type { History } from "../contract.ts";
 import type { Bar, Lane } from "../logic/backtest.ts";
-import { compact, span, timeOfDay } from "../logic/format.ts";
+import { span, timeOfDay } from "../logic/format.ts";
 import { clean, shown } from "../logic/names.ts";
 import { stateOf } from "../logic/state.ts";
-import { axes, Plot, type PlotOptions, utc } from "../parts/plot.tsx";
+import { Chart } from "../parts/chart.tsx";
+import { seriesOf } from "../parts/course.tsx";
 import type { Report } from "./contract.ts";
 
 /** Room to the left for the names of lanes and for the axis. */
@@ -20,7 +19,7 @@ const NARROW = 56;
 /** Lanes that are drawn at most. */
 const MOST = 40;
 
-export function Chart(props: {
+export function Lanes(props: {
   report: Report;
   whole: [number, number];
   lanes: readonly Lane[];
@@ -35,7 +34,9 @@ export function Chart(props: {
   const compared = report.against !== null;
   return (
     <section class={`lanes ${narrow ? "lanes-narrow" : ""}`} style={{ "--gutter": `${gutter}px` }}>
-      {lane !== null && <Metric lane={lane} whole={whole} gutter={gutter} zoom={setRange} />}
+      {lane !== null && (
+        <Metric key={lane.id} lane={lane} range={[from, to]} gutter={gutter} zoom={setRange} />
+      )}
       <ol aria-label="When it would have fired">
         {lanes.slice(0, MOST).map((one) => (
           <li key={one.id} class={one === lane ? "lane lane-open" : "lane"}>
@@ -69,7 +70,12 @@ export function Chart(props: {
             </span>
           </>
         ) : (
-          <span>drag over the metric to look closer, double-click for all of it</span>
+          <span>draw over the metric to look closer</span>
+        )}
+        {(from !== whole[0] || to !== whole[1]) && (
+          <button type="button" class="linked" onClick={() => setRange(whole)}>
+            all of it
+          </button>
         )}
       </p>
     </section>
@@ -115,96 +121,50 @@ function Bars({
 
 function Metric(props: {
   lane: Lane;
-  whole: [number, number];
+  range: [number, number];
   gutter: number;
   zoom: (range: [number, number]) => void;
 }) {
-  const { lane, whole, gutter, zoom } = props;
-  const [first, last] = whole;
+  const { lane, range, gutter, zoom } = props;
+  const [from, to] = range;
   const { data, error } = useGet<History>("history", {
     host: lane.host,
     service: lane.service,
-    from: new Date(first).toISOString(),
-    to: new Date(last).toISOString(),
+    from: new Date(from).toISOString(),
+    to: new Date(to).toISOString(),
     points: 600,
   });
-  const shade = useCallback(
-    (plot: uPlot, fill: string) => {
-      const { ctx, bbox } = plot;
-      const x = (at: number) =>
-        Math.min(bbox.left + bbox.width, Math.max(bbox.left, plot.valToPos(at / 1000, "x", true)));
-      ctx.save();
-      ctx.fillStyle = fill;
-      ctx.globalAlpha = 0.2;
-      for (const { from, until } of lane.rule)
-        ctx.fillRect(x(from), bbox.top, Math.max(2, x(until) - x(from)), bbox.height);
-      ctx.restore();
-    },
+  const series = useMemo(() => (data === null ? null : seriesOf(data)), [data]);
+  const shades = useMemo(
+    () =>
+      lane.rule.map(({ from: begin, until, state }) => ({
+        from: begin,
+        to: until,
+        colour: stateOf({ state }),
+      })),
     [lane],
   );
-  const options = useMemo<PlotOptions>(
-    () => (colours) => {
-      const [time, value] = axes(colours, compact);
-      return {
-        tzDate: utc,
-        legend: { show: false },
-        padding: [8, 0, 0, 0],
-        cursor: { y: false, points: { size: 6 } },
-        axes: [time ?? {}, { ...value, size: gutter }],
-        scales: { x: { time: true, min: first / 1000, max: last / 1000 } },
-        series: [
-          {},
-          { stroke: "transparent", points: { show: false } },
-          { stroke: "transparent", points: { show: false } },
-          { stroke: colours.accent, width: 1.5, points: { show: false } },
-        ],
-        bands: [{ series: [1, 2], fill: `${colours.accent}33` }],
-        hooks: {
-          drawClear: [(plot) => shade(plot, colours.states.critical.bar)],
-          setScale: [
-            (plot, key) => {
-              const { min, max } = plot.scales.x ?? {};
-              if (key === "x" && typeof min === "number" && typeof max === "number")
-                zoom([min * 1000, max * 1000]);
-            },
-          ],
-        },
-      };
-    },
-    [shade, gutter, first, last],
-  );
-  const series = useMemo(() => {
-    const found = data === null ? null : bandOf(data);
-    // The chart goes from end to end, also where the stream was not heard.
-    return found === null ? null : padded(found, first / 1000, last / 1000);
-  }, [data, first, last]);
   if (series === null)
     return (
       <p class="quiet metric-none">{error === null ? "Asking for the metric…" : clean(error.message)}</p>
     );
-  if (series[0].length <= 2)
+  if (series.at.length < 2)
     return (
       <p class="quiet metric-none">
         There is no metric of {shown(lane.service)} on {shown(lane.host)} itself in that time.
       </p>
     );
+  const { states, ...rest } = series;
   return (
-    <Plot
+    <Chart
       label={`The metric of ${shown(lane.service)} on ${shown(lane.host)}`}
-      height={200}
-      options={options}
-      data={series}
+      height={220}
+      left={gutter}
+      from={from}
+      to={to}
+      shades={shades}
+      onSpan={(begin, end) => zoom([begin, end])}
+      {...rest}
     />
   );
-}
-
-function padded(data: uPlot.AlignedData, from: number, to: number): uPlot.AlignedData {
-  const [times, ...rest] = data;
-  const before = times.length === 0 || (times[0] ?? 0) > from ? [from] : [];
-  const after = times.length === 0 || (times.at(-1) ?? 0) < to ? [to] : [];
-  const gap = (some: number[]) => some.map(() => null);
-  return [
-    [...before, ...times, ...after],
-    ...rest.map((values) => [...gap(before), ...values, ...gap(after)]),
-  ] as uPlot.AlignedData;
 }

@@ -10,7 +10,7 @@ import { serverNow } from "../page.ts";
 import { Glyph } from "../parts/glyph.tsx";
 import { notify } from "../parts/notice.tsx";
 import { Places } from "../rules/places.tsx";
-import { Chart } from "./chart.tsx";
+import { Lanes } from "./chart.tsx";
 import type { Backtest, Interval, Outcome, Report } from "./contract.ts";
 
 /** Rows of a list at most. */
@@ -95,7 +95,7 @@ function Found({ report, id }: { report: Report; id: string }) {
         </span>
       </div>
       <Figures report={report} />
-      {all.length > 0 && <Chart report={report} whole={whole} lanes={all} lane={lane} choose={setLane} />}
+      {all.length > 0 && <Lanes report={report} whole={whole} lanes={all} lane={lane} choose={setLane} />}
       <Faults rule={rule} />
       <Intervals report={report} />
       {differences !== null && <Effects differences={differences} />}

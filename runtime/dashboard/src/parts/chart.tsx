@@ -30,6 +30,8 @@ export interface ChartProps {
   /** What the chart shows, in words, for those who do not see it. */
   label: string;
   height: number;
+  /** Room on the left for the marks of the axis, and for what stands below the chart in line with it. */
+  left?: number;
   /** The bounds in time, in milliseconds. */
   from: number;
   to: number;
@@ -71,6 +73,7 @@ function inked(palette: Colours, colour: Colour): string {
 
 interface Scales {
   width: number;
+  left: number;
   /** The foot of the lines, and of lanes and strip below them. */
   foot: number;
   bottom: number;
@@ -83,7 +86,7 @@ interface Scales {
 }
 
 function scalesOf(props: ChartProps, width: number): Scales {
-  const { from, to, height, lines, band, states, lanes = [] } = props;
+  const { from, to, height, lines, band, states, lanes = [], left = LEFT } = props;
   const all = function* () {
     for (const { values } of lines) yield* values;
     if (band !== undefined) {
@@ -94,17 +97,18 @@ function scalesOf(props: ChartProps, width: number): Scales {
   const [low, high] = bounds(all());
   const bottom = height - FOOT;
   const foot = bottom - (states === undefined ? 0 : STRIP + 3) - lanes.length * LANE;
-  const inner = Math.max(1, width - LEFT - RIGHT);
+  const inner = Math.max(1, width - left - RIGHT);
   const length = Math.max(1, to - from);
   return {
     width,
+    left,
     foot,
     bottom,
     low,
     high,
-    x: (at) => LEFT + (Math.max(0, Math.min(1, (at - from) / length)) * inner || 0),
+    x: (at) => left + (Math.max(0, Math.min(1, (at - from) / length)) * inner || 0),
     y: (value) => foot - ((value - low) / (high - low)) * (foot - TOP),
-    time: (x) => from + ((x - LEFT) / inner) * length,
+    time: (x) => from + ((x - left) / inner) * length,
   };
 }
 
@@ -141,7 +145,7 @@ function* runs(
 }
 
 function axes(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, palette: Colours): void {
-  const { width, foot, bottom, low, high, x, y } = scales;
+  const { width, left, foot, bottom, low, high, x, y } = scales;
   pen.font = `11px ${palette.font}`;
   pen.lineWidth = 1;
   pen.strokeStyle = palette.line;
@@ -151,13 +155,13 @@ function axes(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, 
   pen.beginPath();
   for (const value of ticks(low, high, Math.max(2, (foot - TOP) / UP))) {
     const at = Math.round(y(value)) + 0.5;
-    pen.moveTo(LEFT, at);
+    pen.moveTo(left, at);
     pen.lineTo(width - RIGHT, at);
-    pen.fillText(brief(value), LEFT - 7, at);
+    pen.fillText(brief(value), left - 7, at);
   }
   pen.textAlign = "center";
   pen.textBaseline = "top";
-  for (const { at, label, day } of timeTicks(props.from, props.to, Math.max(2, (width - LEFT) / ACROSS))) {
+  for (const { at, label, day } of timeTicks(props.from, props.to, Math.max(2, (width - left) / ACROSS))) {
     const mark = Math.round(x(at)) + 0.5;
     pen.moveTo(mark, TOP);
     pen.lineTo(mark, bottom + 3);
@@ -169,13 +173,13 @@ function axes(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, 
 }
 
 function shadesOf(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, palette: Colours): void {
-  const { width, foot, x } = scales;
+  const { width, left: edge, foot, x } = scales;
   const lanes = props.lanes ?? [];
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   pen.fillStyle = palette.muted;
   for (const [n, name] of lanes.entries())
-    pen.fillText(name, LEFT - 7, foot + 3 + (n + 0.5) * LANE, LEFT - 8);
+    pen.fillText(name, edge - 7, foot + 3 + (n + 0.5) * LANE, edge - 8);
   for (const { from, to, colour, lane } of props.shades ?? []) {
     const left = x(from);
     const wide = Math.max(1.5, x(to) - left);
@@ -191,7 +195,7 @@ function shadesOf(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scal
     pen.fillRect(left, TOP, 1, foot - TOP);
   }
   pen.fillStyle = palette.line;
-  for (const [n] of lanes.entries()) pen.fillRect(LEFT, foot + 2 + n * LANE, width - LEFT - RIGHT, 1);
+  for (const [n] of lanes.entries()) pen.fillRect(edge, foot + 2 + n * LANE, width - edge - RIGHT, 1);
 }
 
 function bandOf(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, palette: Colours): void {

@@ -205,7 +205,7 @@ function Node(props: {
   const full = fullness(node);
   const queued = node.queued ?? 0;
   const name =
-    at === undefined
+    at === undefined || node.kind === "log"
       ? clean(node.name)
       : fitted(clean(node.name), (at.width - 84) / LETTER, ({ length }) => length);
   const style =
