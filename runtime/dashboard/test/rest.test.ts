@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { changed, equals, moved, quoted, read, written } from "../src/logic/address.ts";
 import { LONGEST_WAIT, patience } from "../src/logic/patience.ts";
 import { Latest, Samples } from "../src/logic/ring.ts";
-import { split, unitAt } from "../src/logic/span.ts";
+import { bytesAt, split, unitAt } from "../src/logic/span.ts";
 import { GLYPHS, SEVERITY, STATES, stateOf } from "../src/logic/state.ts";
 
 test("the latest items are kept, newest first, and all are counted", () => {
@@ -53,6 +53,8 @@ test("spans at the end, beyond it and through a letter harm nobody", () => {
   assert.equal(unitAt("é", 1), 0);
   assert.equal(unitAt("👍x", 4), 2);
   assert.deepEqual(split("abc", undefined), ["abc", "", ""]);
+  for (const units of [0, 1, 2, 4])
+    assert.equal(unitAt("é👍x", bytesAt("é👍x", units)), units === 2 ? 1 : units);
 });
 
 test("an address survives being written", () => {

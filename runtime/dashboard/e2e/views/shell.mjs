@@ -51,4 +51,55 @@ export async function run(harness) {
     await page.locator(".nav").waitFor();
   });
   await page.context().close();
+
+  const lost = await harness.open({
+    name: "lost",
+    hash: "#/grid",
+    allowed: () => true,
+    prepare: (lostPage) => lostPage.route("**/api/v1/**", (route) => route.abort()),
+  });
+  await harness.step("without a server the page says so, and comes back by itself", async () => {
+    await lost.locator(".lost").waitFor();
+    await lost.locator(".link-lost").waitFor();
+    await harness.shot(lost, "lost");
+    await harness.accessible(lost, "lost");
+    await lost.unroute("**/api/v1/**");
+    await harness.live(lost);
+    await harness.until("streams", async () => (await harness.streams(lost)) > 0);
+  });
+  await lost.context().close();
+
+  await harness.step("a server that is started anew is found again, and the page goes on", () =>
+    harness.withMock(["--hosts", "10"], async (url, mock) => {
+      const asked = [];
+      const orphan = await harness.open({
+        name: "orphan",
+        url,
+        hash: "#/grid?sort=worst",
+        allowed: () => true,
+      });
+      orphan.on("request", (request) => {
+        if (request.url().includes("/stream?")) asked.push(request.headers()["last-event-id"]);
+      });
+      await harness.until("streams", async () => (await harness.streams(orphan)) > 0);
+      const before = await harness.streams(orphan);
+      await mock.kill();
+      await orphan.locator(".lost").waitFor();
+      harness.check((await harness.streams(orphan)) > 0, "the last known state stays");
+      await harness.shot(orphan, "orphan");
+      await mock.restart();
+      await harness.live(orphan);
+      await orphan.locator(".lost").waitFor({ state: "detached" });
+      harness.check(
+        asked.some((id) => id !== undefined && id !== ""),
+        `it says what it heard last (${asked.at(-1)})`,
+      );
+      await harness.until(
+        "the streams of the new server",
+        async () => (await harness.streams(orphan)) > before / 2,
+      );
+      harness.check(orphan.url().includes("sort=worst"), "the view is the same");
+      await orphan.context().close();
+    }),
+  );
 }

@@ -21,3 +21,8 @@ export function split(text: string, span: readonly [number, number] | undefined)
   const end = Math.max(start, unitAt(text, span[1]));
   return [text.slice(0, start), text.slice(start, end), text.slice(end)];
 }
+
+/** How many bytes of UTF-8 stand before a place in a text. */
+export function bytesAt(text: string, units: number): number {
+  return encoder.encode(text.slice(0, units)).length;
+}
