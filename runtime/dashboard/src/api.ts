@@ -59,8 +59,13 @@ export function sign(name: string): void {
   }
 }
 
-/** A header carries only plain letters. */
-const plain = (text: string): string => text.replace(/[^\x20-\x7e]/gu, "?").slice(0, 100);
+/** A header carries only plain letters: of others the letter below the accent is left. */
+const plain = (text: string): string =>
+  text
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .replace(/[^\x20-\x7e]/gu, "?")
+    .slice(0, 100);
 
 async function failed(answer: Response): Promise<Failed> {
   const body: unknown = await answer.json().catch(() => null);

@@ -16,7 +16,7 @@ function Mark() {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
       <path class="mark-gate" d="M8 5v14M16 5v14M24 5v14" />
-      <path class="mark-tide" d="M3 25q3.250-3.400 6.500 0t6.500 0 6.500 0 6.500 0" />
+      <path class="mark-tide" d="M3 25q3.25-3.4 6.5 0t6.5 0 6.5 0 6.5 0" />
     </svg>
   );
 }
@@ -76,19 +76,19 @@ function Tools() {
         label="Saved views"
         title="Saved views (v)"
         act={openViews}
-        path="M4 1.500h8a1 1 0 0 1 1 1V14.500l-5-3.200-5 3.200V2.500a1 1 0 0 1 1-1ZM4.600 3.100v8.500L8 9.400l3.400 2.200V3.100Z"
+        path="M4 1.5h8a1 1 0 0 1 1 1V14.5l-5-3.2-5 3.2V2.5a1 1 0 0 1 1-1ZM4.6 3.1v8.5L8 9.4l3.4 2.2V3.1Z"
       />
       <Icon
         label={`Turn to ${theme.value === "light" ? "dark" : "light"}`}
         title="Light or dark (d)"
         act={turnTheme}
-        path="M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm0 1.800v10.400A5.200 5.200 0 0 1 8 2.800Z"
+        path="M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm0 1.8v10.4A5.2 5.2 0 0 1 8 2.8Z"
       />
       <Icon
         label="Kiosk"
         title="Kiosk: the view and nothing else (f)"
         act={turnKiosk}
-        path="M1.500 1.500h5v1.700H3.200v3.300H1.500ZM9.500 1.500h5v5h-1.700V3.200H9.500ZM1.500 9.500h1.700v3.300h3.300v1.700h-5ZM12.800 9.500h1.700v5h-5v-1.700h3.300Z"
+        path="M1.5 1.5h5v1.7H3.2v3.3H1.5ZM9.5 1.5h5v5h-1.7V3.2H9.5ZM1.5 9.5h1.7v3.3h3.3v1.7h-5ZM12.8 9.5h1.7v5h-5v-1.7h3.3Z"
       />
       <button
         type="button"

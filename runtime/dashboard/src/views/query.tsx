@@ -115,7 +115,7 @@ function Line({ cell, now }: { cell: Cell; now: number }) {
       <td class={`ink-${state}`}>
         <span class="status">
           <Glyph state={state} />
-          {clean(event.state ?? "none", 40)}
+          <span>{clean(event.state ?? "none", 40)}</span>
         </span>
       </td>
       <td>
