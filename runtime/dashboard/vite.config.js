@@ -17,12 +17,31 @@ const licences = {
   },
 };
 
+/** All files together, in bytes: the page is in the binary, and comes over links that are slow. */
+const MOST = 250 * 1024;
+
+/** Refuses a bundle that is too large. */
+const bound = {
+  name: "bound",
+  generateBundle: {
+    order: "post",
+    handler(_, bundle) {
+      const size = Object.values(bundle).reduce(
+        (sum, file) => sum + Buffer.byteLength(file.type === "chunk" ? file.code : file.source),
+        0,
+      );
+      if (size > MOST) this.error(`the bundle has ${size} bytes; it may have ${MOST}`);
+    },
+  },
+};
+
 export default defineConfig({
   base: "./",
-  plugins: [licences],
+  plugins: [licences, bound],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2022",
+    cssTarget: "esnext",
     modulePreload: false,
     assetsInlineLimit: 0,
     reportCompressedSize: false,

@@ -20,8 +20,7 @@ export const SEVERITY: Readonly<Record<State, number>> = {
 
 /** Outlines on a grid of 16 by 16, filled by the even-odd rule. */
 export const GLYPHS: Readonly<Record<State, string>> = {
-  critical:
-    "M4.2 1.4 8 5.2l3.8-3.8 2.8 2.8L10.8 8l3.8 3.8-2.8 2.8L8 10.8l-3.8 3.8-2.8-2.8L5.2 8 1.4 4.2Z",
+  critical: "M4.2 1.4 8 5.2l3.8-3.8 2.8 2.8L10.8 8l3.8 3.8-2.8 2.8L8 10.8l-3.8 3.8-2.8-2.8L5.2 8 1.4 4.2Z",
   warning: "M8 1.2 15.4 14.4H.6ZM7.1 6v4.2h1.8V6ZM7.1 11.3v1.7h1.8v-1.7Z",
   unknown:
     "M8 1.2c-2.7 0-4.4 1.6-4.6 4h2.4c.1-1.2.9-1.9 2.1-1.9s2 .7 2 1.7c0 .9-.5 1.4-1.4 2C7.3 7.8 6.7 8.7 6.7 10v.6h2.3V10.1c0-.8.4-1.2 1.3-1.8 1.2-.8 2-1.8 2-3.4 0-2.2-1.8-3.7-4.3-3.7ZM6.5 12v2.8h2.7V12Z",
