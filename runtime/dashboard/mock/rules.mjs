@@ -434,6 +434,6 @@ export function inspect(world, bytes, name) {
   ]
     .filter(([, from, to]) => from !== to)
     .map(([what, from, to]) => ({ what, from, to }));
-  const { generation, version, set, outputs, query, per } = rule;
-  return { ...manifest, running: { generation, version, changes, set, outputs, query, per } };
+  const { generation, version, set, outputs } = rule;
+  return { ...manifest, running: { generation, version, changes, set, outputs } };
 }

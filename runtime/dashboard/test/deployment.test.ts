@@ -42,11 +42,12 @@ const MANIFEST: Manifest = {
 const RUNNING = {
   generation: 7,
   version: "0.9.0",
-  changes: [],
+  changes: [
+    { what: "query", from: 'service = "a"', to: "true" },
+    { what: "per", from: "host", to: "stream" },
+  ],
   set: { limit_ms: "250", every: "10s" },
   outputs: { board: "live", pager: "mail" },
-  query: 'service = "a"',
-  per: "host",
 };
 
 test("a new rule begins as its module says, and only what differs from that is asked for", () => {

@@ -157,14 +157,21 @@ function shown(world, test, whole) {
     test.report = report(world, test.asked);
   }
   const progress = test.status === "done" ? 1 : Math.min(1, age / TAKES);
-  return {
+  const { rule, module, set = {}, query = null, per = null, against = null } = test.asked;
+  const told = {
     id: test.id,
     status: test.status,
     progress,
     error: null,
-    asked: test.asked,
-    report: whole ? (test.report ?? null) : null,
+    by: "eve",
+    at: iso(test.at),
+    rule: { ...(rule === undefined ? { module } : { rule }), set, query, per },
+    against,
+    from: null,
+    to: null,
+    chart: null,
   };
+  return whole ? { ...told, report: test.report ?? null } : told;
 }
 
 const known = (handle) => (context) => {

@@ -57,18 +57,27 @@ export interface Report {
   } | null;
 }
 
-/** What is tried: a rule as it runs, or a module that the node has, with settings. */
-export type Candidate =
-  | { rule: string }
-  | { module: string; set: Record<string, string>; query?: string; per?: string };
+/** What is tried: a rule, as it runs but for what is said here, or a module that the node has. */
+export interface Candidate {
+  rule?: string;
+  module?: string;
+  set?: Record<string, string>;
+  query?: string | null;
+  per?: string | null;
+}
 
 export interface Backtest {
   id: string;
   status: "waiting" | "running" | "done" | "failed" | "cancelled";
   progress: number;
   error: string | null;
-  report: Report | null;
-  /** What was asked for, as far as the server tells. */
-  asked?: { rule?: string; module?: string; from?: string; to?: string };
-  at?: string;
+  /** What was asked for, when, and by whom. */
+  rule: Candidate;
+  against: Candidate | null;
+  from: string | null;
+  to: string | null;
+  at: string;
+  by: string;
+  /** Only in the answer about one, and only when it is done. */
+  report?: Report | null;
 }

@@ -84,12 +84,15 @@ export function Form({ began }: { began: () => void }) {
     if (manifest !== undefined && now !== null)
       return { module: manifest.module, set: filled(now.set), query: now.query, per: now.per };
     if (running === undefined || now === null) return null;
-    if (other === null) return { rule: running.name };
+    if (other === null || usual === null) return { rule: running.name };
+    const set = Object.fromEntries(
+      Object.entries(now.set).filter(([name, value]) => value !== usual.set[name]),
+    );
     return {
-      module: running.module,
-      set: filled(now.set),
-      query: now.query,
-      per: now.per,
+      rule: running.name,
+      set,
+      ...(now.query === usual.query ? {} : { query: now.query }),
+      ...(now.per === usual.per ? {} : { per: now.per }),
     };
   };
   const run = async () => {

@@ -24,7 +24,7 @@ export function Result({ id }: { id: string }) {
   if (data === null)
     return <p class="quiet pad">{error === null ? "Asking for the backtest…" : clean(error.message)}</p>;
   if (!over) return <Progress backtest={data} />;
-  if (data.report === null || data.status !== "done")
+  if (data.report === null || data.report === undefined || data.status !== "done")
     return (
       <div class="calm">
         <h3>{data.status === "cancelled" ? "Cancelled" : "It failed"}</h3>

@@ -35,10 +35,15 @@ export function begun(manifest: Manifest, name: string, live: string): Wish {
   for (const output of manifest.outputs) to[output.name] = running?.outputs[output.name] ?? live;
   // What runs may have given further names a target, where the module takes any.
   if (manifest.outputs.some(({ many }) => many === true)) Object.assign(to, running?.outputs);
+  // A query that somebody gave to what runs stays, though the module says another.
+  const before = (what: string): string | undefined => {
+    const from = running?.changes.find((change) => change.what === what)?.from;
+    return typeof from === "string" ? from : undefined;
+  };
   return {
     name,
-    query: running?.query ?? manifest.query,
-    per: running?.per ?? manifest.per,
+    query: before("query") ?? manifest.query,
+    per: before("per") ?? manifest.per,
     set,
     to,
     how: "replace",

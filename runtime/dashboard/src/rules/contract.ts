@@ -42,8 +42,6 @@ export interface Running {
   changes: { what: string; from: unknown; to: unknown }[];
   set: Record<string, string>;
   outputs: Record<string, string>;
-  query?: string;
-  per?: string;
 }
 
 export interface Trial {

@@ -1,7 +1,7 @@
 // Backtest: what a rule would have said about the past, and how two versions of it differ.
 
 import { useGet } from "../api.ts";
-import type { Backtest as Test } from "../backtest/contract.ts";
+import type { Candidate, Backtest as Test } from "../backtest/contract.ts";
 import { chosen, Form } from "../backtest/form.tsx";
 import { Result } from "../backtest/result.tsx";
 import { useKeys } from "../keys.ts";
@@ -83,7 +83,9 @@ function Earlier({ tests }: { tests: readonly Test[] }) {
   );
 }
 
-function nameOf({ report, asked, id }: Test): string {
-  if (report !== null && report !== undefined) return `${report.rule.name} ${report.rule.version}`;
-  return asked?.rule ?? asked?.module?.slice(0, 14) ?? id;
+/** What was tried, and with what it was compared, in a few words. */
+function nameOf({ rule, against, id }: Test): string {
+  const name = (one: Candidate) => one.rule ?? one.module?.slice(0, 14) ?? id;
+  const set = Object.entries(rule.set ?? {}).map(([key, value]) => ` ${key}=${value}`);
+  return `${name(rule)}${rule.rule === undefined ? "" : set.join("")}${against === null ? "" : ` against ${name(against)}`}`;
 }

@@ -1,0 +1,245 @@
+// The way of a rule through the page of a real node: dropped onto it and deployed, tried on the past, replaced, rolled
+// back; its alerts acknowledged and silenced.
+//
+//   node e2e/live.mjs --tidegate target/release/tidegate --out shots [--browser /usr/bin/chromium]
+//
+// Starts a node of its own, with a simulated fleet whose hosts get into trouble, in a folder that it removes. Exits with 0
+// when all held, 1 when something did not, 2 when it was called wrongly.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { drop, moduleOf } from "./drop.mjs";
+import { Harness } from "./harness.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    tidegate: { type: "string" },
+    out: { type: "string" },
+    browser: { type: "string", default: "/usr/bin/chromium" },
+  },
+});
+if (options.tidegate === undefined || options.out === undefined) {
+  console.error("usage: node e2e/live.mjs --tidegate PROGRAM --out DIR [--browser PATH]");
+  process.exit(2);
+}
+
+const SETTINGS = `
+[http]
+address = "127.0.0.1:0"
+
+[websocket]
+enabled = false
+
+[inputs.fleet]
+type = "fleet"
+hosts = 24
+services = 12
+every = "500ms"
+incidents = "2s"
+
+[outputs.oncall]
+type = "alerts"
+`;
+
+/** Starts a node; gives the address of its page, and what ends it. */
+async function start(folder) {
+  const config = join(folder, "tidegate.toml");
+  writeFileSync(config, SETTINGS);
+  const node = spawn(options.tidegate, ["run", "--config", config, "--data", join(folder, "data")], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, TIDEGATE_LOG: "warn" },
+  });
+  const ended = new Promise((done) => node.once("exit", done));
+  let page = "";
+  for await (const line of createInterface({ input: node.stdout })) {
+    if (line.startsWith("page ")) page = line.split(/\s+/u).at(-1);
+    if (line === "ready") break;
+  }
+  node.stdout.resume();
+  if (page === "") throw new Error("the node ended before it named its page: see what it says above");
+  return {
+    page,
+    async stop() {
+      node.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+const RULE = "slow-requests";
+const row = (page) => page.locator(".rule", { has: page.locator(`bdi:text-is("${RULE}")`) });
+const generation = (page, number) => row(page).locator(`text=/generation ${number}\\b/`);
+
+async function settle(page, fields) {
+  const ask = page.locator("dialog.ask[open]");
+  await ask.waitFor();
+  for (const [name, value] of Object.entries(fields)) await ask.locator(`#ask-${name}`).fill(value);
+  await ask.locator("button[type=submit]").click();
+  await ask.waitFor({ state: "detached" });
+}
+
+async function deployed(page) {
+  await page.locator(".verdict.ink-ok").waitFor();
+  await page.locator(".deploy-end .primary").click();
+  await page.locator(".deploy").waitFor({ state: "detached" });
+}
+
+async function run(harness, page) {
+  const api = async (path) => (await fetch(new URL(`api/v1/${path}`, harness.base))).json();
+  await harness.step("a module that is dropped onto the page is deployed, and runs", async () => {
+    await harness.live(page);
+    await drop(page, moduleOf("latency_state"));
+    await page.locator("#name").waitFor();
+    await page.locator("#name").fill(RULE);
+    await page.locator("#set-limit_ms").fill("250");
+    await page.locator("#where").fill('service =~ "http.% latency"');
+    await page.locator("#to-pager").selectOption("oncall");
+    await page.locator(".signed input").fill("eve");
+    await page.locator(".verdict.ink-ok").waitFor();
+    await harness.shot(page, "live-deploy");
+    await deployed(page);
+    await generation(page, 1).waitFor();
+    await harness.until("events", async () => (await api(`rules/${RULE}`)).events > 0);
+    await harness.until("a rate on the page", async () =>
+      /[1-9]/u.test(await page.locator(".rate b").innerText()),
+    );
+    const rule = await api(`rules/${RULE}`);
+    harness.check(
+      rule.set.limit_ms === "250" && rule.outputs.pager === "oncall",
+      "with the settings of the form",
+    );
+    harness.check(/^eve\b/u.test(rule.by), `by who deployed it (${rule.by})`);
+    await harness.shot(page, "live-rule");
+    await harness.accessible(page, "live-rule");
+  });
+  await harness.step("what the node refuses stands beside its field", async () => {
+    await drop(page, moduleOf("latency_state"));
+    await page.locator(".deploy #name").fill(RULE);
+    await page.locator("#where").fill('service = = "x"');
+    const field = page.locator(".field", { has: page.locator("#where") });
+    await field.locator(".complaint").waitFor();
+    await page.locator("#where").fill("");
+    await field.locator(".complaint").waitFor({ state: "detached" });
+    await page.locator('button[aria-label="Put this module away"]').click();
+  });
+  await harness.step("another limit is another generation, and the one before it comes back", async () => {
+    await drop(page, moduleOf("latency_state"));
+    await page.locator(".deploy #name").fill(RULE);
+    await harness.until(
+      "what runs",
+      async () => (await page.locator("#set-limit_ms").inputValue()) === "250",
+    );
+    harness.check(
+      (await page.locator("#where").inputValue()) === 'service =~ "http.% latency"',
+      "the query of what runs is kept",
+    );
+    await page.locator("#set-limit_ms").fill("100");
+    await deployed(page);
+    await generation(page, 2).waitFor();
+    harness.check((await api(`rules/${RULE}`)).set.limit_ms === "100", "the new limit is in force");
+    await page.locator('.side-tools button:text-is("roll back…")').click();
+    await settle(page, { reason: "too loud" });
+    await generation(page, 3).waitFor();
+    harness.check((await api(`rules/${RULE}`)).set.limit_ms === "250", "the old limit is in force again");
+    await page.locator('[role="tab"]:text-is("history")').click();
+    await page.locator('.past q:text-is("too loud")').waitFor();
+    await harness.shot(page, "live-history");
+  });
+  await harness.step("what its keys remember is shown", async () => {
+    await page.locator('[role="tab"]:text-is("state")').click();
+    await page.locator(".key").first().waitFor();
+    await harness.shot(page, "live-state");
+    await page.locator('[role="tab"]:text-is("log")').click();
+    await page.locator(".side-body .filter").waitFor();
+  });
+  await harness.step("its alerts are acknowledged, silenced, and say why", async () => {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("g");
+    await page.keyboard.press("a");
+    await page.locator(".alert-firing").first().waitFor({ timeout: 60_000 });
+    await page.locator(".alert-firing button").first().click();
+    const id = new URLSearchParams(page.url().split("?")[1]).get("alert");
+    await page.locator(".why .events tbody tr").first().waitFor();
+    harness.check((await page.locator(".why").innerText()).includes(RULE), "the rule is named");
+    await page.keyboard.press("a");
+    const alert = async () => api(`alerts/${id}`);
+    await harness.until("the acknowledgement", async () => (await alert()).acknowledged?.by === "eve");
+    await page.locator(`#alert-${id} .mark-ack`).waitFor();
+    await harness.shot(page, "live-alert");
+    await harness.accessible(page, "live-alert");
+    await page.keyboard.press("x");
+    await settle(page, { reason: "we know", for: "30m" });
+    await harness.until("the silence", async () => (await alert()).silence !== null);
+    const { silences } = await api("silences");
+    harness.check(silences.length === 1 && silences[0].by === "eve", "the silence is kept, with who made it");
+    await page.locator('.tabs button:has-text("silences")').click();
+    await page.locator(".silence").waitFor();
+    await page.locator(".silence button").click();
+    await settle(page, {});
+    await harness.until("its end", async () => (await alert()).silence === null);
+  });
+  await harness.step("the rule is tried on the past, and with another limit beside it", async () => {
+    await page.goto(new URL(`#/backtest?rule=${RULE}`, harness.base).href);
+    await harness.until("the rule", async () => (await page.locator("#try").inputValue()) === RULE);
+    await page.locator("summary").first().click();
+    await page.locator("#with-limit_ms").fill("150");
+    await page.locator("#against").selectOption(RULE);
+    await page.locator("#run-backtest").click();
+    await page.locator(".found-head").waitFor({ timeout: 60_000 });
+    const id = new URLSearchParams(page.url().split("?")[1]).get("id");
+    const { report } = await api(`backtests/${id}`);
+    harness.check(
+      report.rule.set.limit_ms === "150" && report.against.set.limit_ms === "250",
+      "both limits were tried",
+    );
+    harness.check(
+      report.rule.fired.count >= report.against.fired.count,
+      "the lower limit fires no less often",
+    );
+    await page.waitForTimeout(500);
+    await harness.shot(page, "live-backtest");
+    await harness.accessible(page, "live-backtest");
+  });
+  await harness.step("the way of its events is drawn", async () => {
+    await page.goto(new URL(`#/topology?node=rule:${RULE}`, harness.base).href);
+    await page.locator(".node-rule.node-open").waitFor();
+    await page.locator(".links", { hasText: "oncall" }).waitFor();
+    await harness.shot(page, "live-topology");
+    await harness.accessible(page, "live-topology");
+  });
+  await harness.step("it is removed", async () => {
+    await page.goto(new URL(`#/rules?rule=${RULE}`, harness.base).href);
+    await page.locator(".tool-danger").click();
+    await settle(page, {});
+    await row(page).waitFor({ state: "detached" });
+  });
+}
+
+const folder = mkdtempSync(join(tmpdir(), "tidegate-page-"));
+let problems = 1;
+let node = null;
+try {
+  node = await start(folder);
+  const harness = new Harness({ ...options, url: node.page });
+  await harness.launch();
+  const page = await harness.open({
+    name: "live",
+    hash: "#/overview",
+    // The node refuses what we ask it to refuse.
+    allowed: (message) => /422/u.test(message.text()) && message.location().url.includes("/api/v1/rules/"),
+  });
+  await harness.step("live, all of it", () => run(harness, page));
+  await harness.close();
+  problems = harness.problems.length;
+} catch (error) {
+  console.error(error);
+} finally {
+  await node?.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(problems > 0 ? `\n${problems} failed; screenshots are in ${options.out}` : "\nall held");
+process.exit(problems > 0 ? 1 : 0);
