@@ -67,6 +67,7 @@ const CHORES: &[Chore] = &[
     Chore { name: "book", kind: Kind::Page, needs: &["mdbook"], work: book_pages },
     Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
+    Chore { name: "rules by page", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: rules_by_page },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
         name: "deploys under load",
@@ -247,6 +248,19 @@ fn page(workspace: &Workspace) -> Result<()> {
     test.arg(demo::RULES.to_string()).arg("--out").arg(workspace.target.join("page"));
     test.arg("--browser").arg(find("chromium").unwrap_or_default()).current_dir(dashboard());
     start(test).and(demo.stop())
+}
+
+/// The way of a rule through the page of a real server: dropped onto it, deployed, tried on the past, rolled back, and its
+/// alerts acknowledged and silenced.
+fn rules_by_page(workspace: &Workspace) -> Result<()> {
+    let tidegate = workspace.build_program("release")?;
+    if !dashboard().join("node_modules").is_dir() {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+    }
+    let mut test = command("node", &["e2e/live.mjs", "--tidegate"]);
+    test.arg(tidegate).arg("--out").arg(workspace.target.join("page"));
+    test.arg("--browser").arg(find("chromium").unwrap_or_default()).current_dir(dashboard());
+    start(test)
 }
 
 /// Riemann clients and collectd; in CI those of PyPI and npm are fetched first.

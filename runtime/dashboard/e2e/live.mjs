@@ -39,7 +39,7 @@ type = "fleet"
 hosts = 24
 services = 12
 every = "500ms"
-incidents = "2s"
+incidents = "10s"
 
 [outputs.oncall]
 type = "alerts"

@@ -25,7 +25,7 @@ export const digest = (text) => {
     state = Math.imul(state ^ text.charCodeAt(n % text.length) ^ n, 16_777_619) >>> 0;
     return (state & 15).toString(16);
   });
-  return `b3:${letters.join("")}`;
+  return letters.join("");
 };
 
 /** What is deployed, and how much of the events each rule sees. */

@@ -115,7 +115,7 @@ function Row({ alert, now }: { alert: Alert; now: number }) {
             <bdi>{shown(alert.host)}</bdi>
           </span>
         </span>
-        <span class="alert-metric">
+        <span class={`alert-metric ink-${alert.status === "resolved" ? "none" : state}`}>
           {alert.metric === null ? clean(alert.state ?? "") : compact(alert.metric)}
         </span>
         <span class="alert-text">

@@ -19,18 +19,20 @@ const MOST = 50;
 
 export function Tools({ alerts }: { alerts: readonly Alert[] }) {
   const none = alerts.length === 0;
+  const free = alerts.some(({ acknowledged, status }) => acknowledged === null && status !== "resolved");
   const held = alerts.some(({ acknowledged }) => acknowledged !== null);
   return (
     <div class="side-tools">
-      <button
-        type="button"
-        class="primary small"
-        disabled={none}
-        onClick={() => acknowledge(alerts, false, renew)}
-        title="Somebody looks after it (a); with a note (A)"
-      >
-        acknowledge <kbd>a</kbd>
-      </button>
+      {free && (
+        <button
+          type="button"
+          class="primary small"
+          onClick={() => acknowledge(alerts, false, renew)}
+          title="Somebody looks after it (a); with a note (A)"
+        >
+          acknowledge <kbd>a</kbd>
+        </button>
+      )}
       {held && (
         <button
           type="button"

@@ -61,7 +61,7 @@ export function Form({ began }: { began: () => void }) {
   const { data } = useGet<Rules>("rules", { limit: RULES }, 10_000);
   const rules = data?.rules ?? [];
   const manifest = given.get(module.value);
-  const running = rules.find(({ name }) => name === rule.value);
+  const running = module.value === "" ? rules.find(({ name }) => name === rule.value) : undefined;
   const source = manifest ?? running;
   const usual = useMemo<Other | null>(
     () => (manifest !== undefined ? ofModule(manifest) : running !== undefined ? asItRuns(running) : null),
@@ -78,11 +78,13 @@ export function Form({ began }: { began: () => void }) {
   }, [first]);
   const change = (news: Partial<Other>) => now !== null && setOther({ ...now, ...news });
   const choose = (value: string) =>
-    value.startsWith("b3:") ? alter({ module: value, rule: null }) : alter({ rule: value, module: null });
+    given.has(value) ? alter({ module: value, rule: null }) : alter({ rule: value, module: null });
 
   const candidate = (): Candidate | null => {
     if (manifest !== undefined && now !== null)
       return { module: manifest.module, set: filled(now.set), query: now.query, per: now.per };
+    // A module from an address, of which this page knows no more than its digest.
+    if (module.value !== "") return { module: module.value };
     if (running === undefined || now === null) return null;
     if (other === null || usual === null) return { rule: running.name };
     const set = Object.fromEntries(
@@ -134,11 +136,15 @@ export function Form({ began }: { began: () => void }) {
         <span class="with-end">
           <select
             id="try"
-            value={manifest === undefined ? rule.value : module.value}
+            value={module.value === "" ? rule.value : module.value}
             onChange={(event) => choose(event.currentTarget.value)}
           >
             {source === undefined && (
-              <option value={rule.value}>{clean(rule.value) || "nothing is deployed"}</option>
+              <option value={module.value === "" ? rule.value : module.value}>
+                {module.value === ""
+                  ? clean(rule.value) || "nothing is deployed"
+                  : `module ${clean(module.value).slice(0, 12)}…`}
+              </option>
             )}
             {[...given.values()].map(({ module: digest, name, version }) => (
               <option key={digest} value={digest}>

@@ -79,7 +79,12 @@ export function laid(topology: Topology, width: number, height: number): Layout 
   const room = Math.min(HIGH, Math.max(LOW, tall / deep - GAP));
   const side = Math.min(HIGH, Math.max(LOW, tall / Math.max(1, inputs.length, outputs.length) - GAP));
   const ways = sides + (logs.length > 0 ? 1 : 0);
-  const wide = Math.min(WIDEST, Math.max(NARROWEST, (free - ways * WAY - (many - 1) * GAP) / (sides + many)));
+  // With few nodes there is room to write the rates beside the curves.
+  const least = many === 1 ? 2 * WAY : WAY;
+  const wide = Math.min(
+    WIDEST,
+    Math.max(NARROWEST, (free - ways * least - (many - 1) * GAP) / (sides + many)),
+  );
   const way = Math.max(24, (free - (sides + many) * wide - (many - 1) * GAP) / Math.max(1, ways));
 
   const boxes = new Map<string, Box>();

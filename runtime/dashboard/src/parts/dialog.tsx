@@ -64,7 +64,10 @@ function Open({ now }: { now: Question }) {
   const close = () => {
     if (!busy) asked.value = null;
   };
-  const put = (name: string, value: string) => setAnswers((before) => ({ ...before, [name]: value }));
+  const put = (name: string, value: string) => {
+    setAnswers((before) => ({ ...before, [name]: value }));
+    setProblem(null);
+  };
   const go = async () => {
     const missing = fields.find(({ name, needed }) => needed === true && answers[name]?.trim() === "");
     if (missing !== undefined) {

@@ -80,7 +80,9 @@ export function Deploy({ from }: { from: Dropped }) {
     <section class="panel side deploy" aria-labelledby="deploy-title">
       <div class="panel-head">
         <h2 id="deploy-title">
-          {manifest === null ? clean(from.file) : `${clean(manifest.name)} ${clean(manifest.version)}`}
+          <bdi>
+            {manifest === null ? clean(from.file) : `${clean(manifest.name)} ${clean(manifest.version)}`}
+          </bdi>
         </h2>
         <span class="counts">
           {clean(from.file)}, {sized(from.bytes.length)}

@@ -7,7 +7,9 @@ import type { Manifest, Running } from "./contract.ts";
 
 function text(value: unknown): string {
   if (value === null || value === undefined || value === "") return "–";
-  return cleanText(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+  const whole = cleanText(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+  // Of a digest the beginning tells enough.
+  return /^[0-9a-f]{64}$/u.test(whole) ? `${whole.slice(0, 12)}…` : whole;
 }
 
 /** From what runs to what was dropped, line by line. */

@@ -44,11 +44,11 @@ export function TrialCard(props: {
           <dd>{rate(trial.same)}</dd>
         </div>
         <div>
-          <dt>only the candidate</dt>
+          <dt title="What only the candidate asked for">only new</dt>
           <dd class="new">{rate(trial.only_new)}</dd>
         </div>
         <div>
-          <dt>only the rule</dt>
+          <dt title="What only the rule asked for">only old</dt>
           <dd class="old">{rate(trial.only_old)}</dd>
         </div>
         <div>

@@ -152,6 +152,7 @@ function Ground({ parts }: { parts: Parts }) {
                 return null;
               // A rate from the log stands in its rule already.
               if (!labelled && a.width < 60) return null;
+              if (b.x - a.x - a.width < ROOM) return null;
               const bar = (one: typeof a) => one.height > placed.height - 1;
               const y = bar(a)
                 ? b.y + b.height / 2
@@ -184,8 +185,12 @@ function Ground({ parts }: { parts: Parts }) {
   );
 }
 
-/** About how wide a letter of a name is. */
-const LETTER = 7.2;
+/** About how wide a letter is, and what stands beside the name and the rate. */
+const LETTER = 6.9;
+const BESIDE = 34;
+
+/** A way narrower than this has no room for a rate. */
+const ROOM = 90;
 
 /** How full the queue of an output is, where the node tells its room. */
 function fullness({ kind, name, queued }: TopologyNode): number {
@@ -207,7 +212,11 @@ function Node(props: {
   const name =
     at === undefined || node.kind === "log"
       ? clean(node.name)
-      : fitted(clean(node.name), (at.width - 84) / LETTER, ({ length }) => length);
+      : fitted(
+          clean(node.name),
+          (at.width - BESIDE) / LETTER - rate(node.per_second).length - 2,
+          ({ length }) => length,
+        );
   const style =
     at === undefined
       ? {}
