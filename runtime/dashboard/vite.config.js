@@ -18,7 +18,7 @@ const licences = {
 };
 
 /** All files together, in bytes: the page is in the binary, and comes over links that are slow. */
-const MOST = 250 * 1024;
+const MOST = 250_000;
 
 /** Refuses a bundle that is too large. */
 const bound = {
@@ -38,7 +38,11 @@ const bound = {
 export default defineConfig({
   base: "./",
   plugins: [licences, bound],
-  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  // Calls that name no children are shorter, by nine of two hundred kilobytes.
+  oxc: {
+    jsx: { runtime: "classic", pragma: "h", pragmaFrag: "Fragment" },
+    jsxInject: `import { h, Fragment } from "preact"`,
+  },
   build: {
     target: "es2022",
     cssTarget: "esnext",
