@@ -67,7 +67,12 @@ const CHORES: &[Chore] = &[
     Chore { name: "book", kind: Kind::Page, needs: &["mdbook"], work: book_pages },
     Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
-    Chore { name: "rules by page", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: rules_by_page },
+    Chore {
+        name: "rules by page",
+        kind: Kind::Page,
+        needs: &["node", "npm", "chromium"],
+        work: rules_by_page,
+    },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
         name: "deploys under load",
