@@ -96,7 +96,7 @@ test("a row stands under the rarest tag that it shares, and not under one that a
     ],
     0,
   );
-  const under = labels(tagsOf(store, false), "tag");
+  const under = labels(tagsOf(store, false, false), "tag");
   assert.deepEqual(
     [...under],
     [
@@ -106,9 +106,9 @@ test("a row stands under the rarest tag that it shares, and not under one that a
       ["db-2", "db"],
     ],
   );
-  assert.deepEqual(prefixes(tagsOf(store, false)), ["id:"]);
+  assert.deepEqual(prefixes(tagsOf(store, false, false)), ["id:"]);
   assert.deepEqual(
-    [...labels(tagsOf(store, false), "id:")],
+    [...labels(tagsOf(store, false, false), "id:")],
     [
       ["web-1", "1"],
       ["web-2", "2"],
@@ -124,6 +124,20 @@ test("a row stands under the rarest tag that it shares, and not under one that a
       [5, { label: UNTAGGED, rows: 1 }],
     ],
   );
+});
+
+test("attributes group rows too, where there are fewer groups than rows", () => {
+  const store = new Store();
+  const hosts = ["a", "b", "c", "d"].map((host, n) => ({
+    ...event(host),
+    role: n < 2 ? "web" : "db",
+    serial: `${n}`,
+  }));
+  store.apply(hosts, 0);
+  const tags = tagsOf(store, false, true);
+  assert.deepEqual(prefixes(tags), ["role="]);
+  assert.deepEqual([...labels(tags, "role=").values()], ["web", "web", "db", "db"]);
+  assert.deepEqual([...labels(tagsOf(store, false, false), "role=")], []);
 });
 
 test("in the order of the worst, the group of the worst row comes first", () => {

@@ -3,7 +3,10 @@
 import { byName, type Name } from "./names.ts";
 import type { Store } from "./store.ts";
 
-/** How rows are grouped: not at all, by the tag that tells most, or by tags that begin with a prefix such as `role:`. */
+/**
+ * How rows are grouped: not at all, by the tag that tells most, or by tags that begin with a prefix such as `role:`. An
+ * attribute counts as a tag `role=…`.
+ */
 export type Grouping = string;
 
 /** The line above a group. */
@@ -29,8 +32,11 @@ const MOST_PREFIXES = 12;
 
 type Tags = Map<Name, Set<string>>;
 
-/** The tags of each row: of each host, or with `services` of each service. */
-export function tagsOf(store: Store, services: boolean): Tags {
+/** The fields of an event that are no attributes. */
+const FIELDS = new Set(["host", "service", "state", "description", "metric", "tags", "time", "ttl"]);
+
+/** The tags of each row: of each host, or with `services` of each service; `attributes` stand among them as `name=value`. */
+export function tagsOf(store: Store, services: boolean, attributes: boolean): Tags {
   const tags: Tags = new Map();
   for (const cell of store.cells()) {
     const name = services ? cell.service : cell.host;
@@ -40,6 +46,10 @@ export function tagsOf(store: Store, services: boolean): Tags {
       tags.set(name, own);
     }
     for (const tag of cell.event.tags ?? []) if (own.size < MOST_TAGS) own.add(String(tag));
+    if (!attributes) continue;
+    for (const [name, value] of Object.entries(cell.event)) {
+      if (typeof value === "string" && !FIELDS.has(name) && own.size < MOST_TAGS) own.add(`${name}=${value}`);
+    }
   }
   return tags;
 }
@@ -74,7 +84,7 @@ export function prefixes(tags: Tags): string[] {
     }
   }
   return [...seen]
-    .filter(([, tails]) => tails.size > 1)
+    .filter(([, tails]) => tails.size > 1 && tails.size <= Math.max(2, tags.size / 2))
     .map(([prefix]) => prefix)
     .sort()
     .slice(0, MOST_PREFIXES);

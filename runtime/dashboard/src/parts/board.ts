@@ -156,7 +156,7 @@ export class Board {
     )
       this.regrouped.at = Number.NEGATIVE_INFINITY;
     if (performance.now() - this.regrouped.at > REGROUP) {
-      this.under = labels(tagsOf(this.store, this.turned), this.grouping);
+      this.under = labels(tagsOf(this.store, this.turned, this.grouping !== "tag"), this.grouping);
       this.regrouped = { at: performance.now(), key };
     }
     return grouped(names, this.under, this.order === "name");

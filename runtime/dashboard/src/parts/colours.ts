@@ -34,9 +34,24 @@ function triple(colour: string): Triple {
   return [0, 2, 4].map((at) => Number.parseInt(digits.slice(at, at + 2), 16)) as Triple;
 }
 
-function mixed(from: Triple, to: Triple, share: number): string {
-  const [r, g, b] = from.map((value, n) => Math.round(value + ((to[n] ?? 0) - value) * share));
-  return `rgb(${r},${g},${b})`;
+const mixed = (from: Triple, to: Triple, share: number): Triple =>
+  from.map((value, n) => Math.round(value + ((to[n] ?? 0) - value) * share)) as Triple;
+
+const written = ([r, g, b]: Triple): string => `rgb(${r},${g},${b})`;
+
+/** How bright a colour is, as people see it: 0 is black, 1 is white. */
+function brightness(colour: Triple): number {
+  const [r, g, b] = colour.map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  }) as Triple;
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** How well one colour is read on another: 1 not at all, 21 best. */
+function contrast(one: Triple, other: Triple): number {
+  const [a, b] = [brightness(one), brightness(other)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }
 
 export function colours(): Colours {
@@ -50,10 +65,11 @@ export function colours(): Colours {
     const faded = triple(value(`${state}-text`));
     const share = (n: number) => 0.2 + (0.8 * n) / STEPS;
     const steps = Array.from({ length: STEPS + 1 }, (_, n) => n);
+    const fills = steps.map((n) => mixed(ground, fill, share(n)));
     states[state] = {
-      fill: steps.map((n) => mixed(ground, fill, share(n))),
+      fill: fills.map(written),
       // On a faded background the ink that suits the ground is the readable one.
-      ink: steps.map((n) => mixed(faded, ink, Math.max(0, (share(n) - 0.35) / 0.65))),
+      ink: fills.map((on) => written(contrast(ink, on) >= contrast(faded, on) ? ink : faded)),
       bar: value(`${state}-bar`) || value(`${state}-text`),
     };
   }

@@ -212,7 +212,7 @@ function Counts() {
 function Groups() {
   const [found, setFound] = useState<string[]>([]);
   const at = grouping.value;
-  const look = () => setFound(prefixes(tagsOf(store, turned.value)));
+  const look = () => setFound(prefixes(tagsOf(store, turned.value, true)));
   const choices = [...new Set(["", "tag", at, ...found])];
   return (
     <select
@@ -226,7 +226,11 @@ function Groups() {
     >
       {choices.map((choice) => (
         <option key={choice} value={choice}>
-          {choice === "" ? "no groups" : choice === "tag" ? "by tag" : `by ${clean(choice, 40)}`}
+          {choice === ""
+            ? "no groups"
+            : choice === "tag"
+              ? "by tag"
+              : `by ${clean(choice.replace(/[:=]$/u, ""), 40)}`}
         </option>
       ))}
     </select>

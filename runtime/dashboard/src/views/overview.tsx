@@ -1,6 +1,5 @@
 // Overview: the wall. What is read from across the room: states, rate, the oldest alert, inputs and outputs. It never scrolls.
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { go, hrefOf } from "../address.ts";
 import type { Alert, States } from "../contract.ts";
@@ -154,11 +153,22 @@ function Alerts() {
     watch.observe(box);
     return () => watch.disconnect();
   }, [oldest === null, others.length > 0]);
+  const critical = overview.value?.states.critical ?? 0;
   if (oldest === null)
     return (
-      <section class="panel wall-alerts wall-alerts-none" aria-label="Alerts">
-        <Glyph state="ok" />
+      <section
+        class={`panel wall-alerts wall-alerts-none ${critical > 0 ? "wall-alerts-quiet" : ""}`}
+        aria-label="Alerts"
+      >
+        <Glyph state={critical > 0 ? "none" : "ok"} />
         <p>No open alert</p>
+        {critical > 0 && (
+          <p class="quiet">
+            <a href={hrefOf("grid", { q: QUERIES.critical, sort: "worst" })}>
+              {compact(critical)} critical {critical === 1 ? "stream" : "streams"}
+            </a>
+          </p>
+        )}
         {taken > 0 && <p class="quiet">{taken} acknowledged or silenced</p>}
       </section>
     );
@@ -194,7 +204,9 @@ function Alerts() {
   );
 }
 
-function Side({ title, list, children }: { title: string; list: Health[]; children?: ComponentChildren }) {
+function Side({ title, list }: { title: string; list: Health[] }) {
+  // Ends that nothing has come through are named in one line: they say little, and there may be many.
+  const idle = list.filter(({ state }) => state === "none");
   const bad = list.filter(({ state }) => state === "critical" || state === "warning").length;
   return (
     <section class="panel wall-side" aria-label={title}>
@@ -206,21 +218,28 @@ function Side({ title, list, children }: { title: string; list: Health[]; childr
         </span>
       </h2>
       <ul>
-        {worstFirst(list).map(({ name, state, word, per_second, note }) => (
-          <li key={name} class={`wall-end wall-end-${state}`}>
-            <Glyph state={state} />
-            <span class="wall-end-name">
-              <bdi>{clean(name)}</bdi>
-            </span>
-            <span class="wall-end-note">{note === "" ? word : note}</span>
-            <b>
-              {per_second}
-              <small>/s</small>
-            </b>
+        {worstFirst(list.filter(({ state }) => state !== "none")).map(
+          ({ name, state, word, per_second, note }) => (
+            <li key={name} class={`wall-end wall-end-${state}`}>
+              <Glyph state={state} />
+              <span class="wall-end-name">
+                <bdi>{clean(name)}</bdi>
+              </span>
+              <span class="wall-end-note">{note === "" ? word : note}</span>
+              <b>
+                {per_second}
+                <small>/s</small>
+              </b>
+            </li>
+          ),
+        )}
+        {idle.length > 0 && (
+          <li class="wall-end wall-end-idle">
+            <Glyph state="none" />
+            <span class="wall-end-name">nothing yet: {idle.map(({ name }) => clean(name)).join(", ")}</span>
           </li>
-        ))}
+        )}
       </ul>
-      {children}
     </section>
   );
 }
