@@ -120,6 +120,10 @@ async function run(harness, page) {
     await drop(page, moduleOf("latency_state"));
     await page.locator(".deploy #name").fill(RULE);
     await page.locator("#where").fill('service = = "x"');
+    await harness.until(
+      "what runs",
+      async () => (await page.locator("#set-limit_ms").inputValue()) === "250",
+    );
     const field = page.locator(".field", { has: page.locator("#where") });
     await field.locator(".complaint").waitFor();
     await page.locator("#where").fill("");

@@ -4,7 +4,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { useGet } from "../api.ts";
 import type { History } from "../contract.ts";
-import type { Bar, Lane } from "../logic/backtest.ts";
+import { type Bar, type Lane, otherOf } from "../logic/backtest.ts";
 import { span, timeOfDay } from "../logic/format.ts";
 import { clean, shown } from "../logic/names.ts";
 import { stateOf } from "../logic/state.ts";
@@ -60,10 +60,10 @@ export function Lanes(props: {
         {compared ? (
           <>
             <span>
-              <i class="key-rule" /> above: {clean(report.rule.version)}
+              <i class="key-rule" /> above: {clean(report.rule.version)}, tried
             </span>
             <span>
-              <i class="key-against" /> below: {clean(report.against?.version ?? "")}
+              <i class="key-against" /> below: {clean(otherOf(report))}
             </span>
             <span class="new">
               <i class="key-new" /> only there

@@ -16,11 +16,14 @@ import type { Backtest, Interval, Outcome, Report } from "./contract.ts";
 /** Rows of a list at most. */
 const ROWS = 200;
 
-export function Result({ id }: { id: string }) {
+export function Result({ id, ended }: { id: string; ended: () => void }) {
   const [done, setDone] = useState(false);
   const { data, error } = useGet<Backtest>(`backtests/${encodeURIComponent(id)}`, {}, done ? 0 : 600);
   const over = data !== null && data.status !== "waiting" && data.status !== "running";
-  useEffect(() => setDone(over), [over]);
+  useEffect(() => {
+    setDone(over);
+    if (over) ended();
+  }, [over]);
   if (data === null)
     return <p class="quiet pad">{error === null ? "Asking for the backtest…" : clean(error.message)}</p>;
   if (!over) return <Progress backtest={data} />;

@@ -80,6 +80,11 @@ export function csv(report: Report): string {
   return `${rows.map((row) => row.map(quoted).join(",")).join("\r\n")}\r\n`;
 }
 
+/** What the other version is called: by its number, unless that is the same. */
+export function otherOf({ rule, against }: Report): string {
+  return against === null || against.version === rule.version ? "the other" : against.version;
+}
+
 /** What came out, in a sentence. */
 export function sentence(report: Report): string {
   const { rule, against, differences } = report;
@@ -88,9 +93,13 @@ export function sentence(report: Report): string {
     rule.fired.count === 0 ? "It would not have fired" : `It would have fired ${times(rule.fired.count)}`;
   if (against === null || differences === null) return `${said}.`;
   const { new: fresh, gone } = differences.fired;
-  if (fresh.length === 0 && gone.length === 0)
-    return differences.effects.only_rule + differences.effects.only_against === 0
-      ? `${said}, just as ${against.version}: they do not differ.`
-      : `${said}, at the same times as ${against.version}, with other words.`;
-  return `${said}; ${against.version} ${against.fired.count === 0 ? "did not" : `fired ${times(against.fired.count)}`}. ${fresh.length} new, ${gone.length} gone.`;
+  const other = otherOf(report);
+  if (fresh.length > 0 || gone.length > 0) {
+    const before = against.fired.count === 0 ? "did not" : times(against.fired.count);
+    return `${said}; ${other} ${before}. ${fresh.length} new, ${gone.length} gone.`;
+  }
+  const { only_rule, only_against } = differences.effects;
+  return only_rule + only_against === 0
+    ? `${said}, just as ${other}: they do not differ.`
+    : `${said}, at the same times as ${other}, with other words.`;
 }

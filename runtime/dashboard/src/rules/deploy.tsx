@@ -119,15 +119,21 @@ function Form(props: {
   const [wish, setWish] = useState<Wish>(() => begun(manifest, name, LIVE));
   const [verdict, setVerdict] = useState<Verdict>({ state: "asking" });
   const [busy, setBusy] = useState(false);
-  const touched = useRef(false);
-  // Another name is another rule, with settings of its own, which hold until somebody has said otherwise.
+  // Another name is another rule, with settings of its own; what somebody has said stays.
+  const said = useRef<Partial<Wish>>({});
   const generation = running?.generation ?? 0;
   useEffect(() => {
-    if (!touched.current) setWish(begun(manifest, name, LIVE));
+    const anew = begun(manifest, name, LIVE);
+    const { set, to, ...rest } = said.current;
+    setWish({ ...anew, ...rest, set: { ...anew.set, ...set }, to: { ...anew.to, ...to } });
   }, [generation, manifest.module]);
   const change = (news: Partial<Wish>) => {
-    touched.current = true;
+    said.current = { ...said.current, ...news };
     setWish((before) => ({ ...before, ...news }));
+  };
+  const set = (parameter: string, value: string) => {
+    said.current = { ...said.current, set: { ...said.current.set, [parameter]: value } };
+    setWish((before) => ({ ...before, set: { ...before.set, [parameter]: value } }));
   };
   // Beside nothing there is nothing to try.
   const how: How = running === null ? "replace" : wish.how;
@@ -165,7 +171,7 @@ function Form(props: {
       const word =
         how === "replace" ? "runs" : how === "canary" ? "is tried as a canary" : "runs as a shadow";
       notify(
-        `${clean(done.name)} ${clean(done.version)} ${word}: generation ${done.generation}, ${done.shards} shards, ${grouped(done.millis)} ms`,
+        `${clean(done.name)} ${clean(done.version)} ${word}: generation ${done.generation}, ${done.shards} ${done.shards === 1 ? "shard" : "shards"}, ${grouped(done.millis)} ms`,
       );
       props.away();
       go("rules", { rule: done.name });
@@ -216,7 +222,7 @@ function Form(props: {
               value={wish.set[parameter.name] ?? ""}
               was={running?.set[parameter.name] ?? null}
               problem={wrong(`set.${parameter.name}`)}
-              put={(value) => change({ set: { ...wish.set, [parameter.name]: value } })}
+              put={(value) => set(parameter.name, value)}
             />
           ))}
         </fieldset>

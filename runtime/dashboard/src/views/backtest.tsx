@@ -49,7 +49,7 @@ export function Backtest() {
           </div>
         ) : (
           <div class="side-body" tabIndex={0} role="region" aria-label="The backtest">
-            <Result key={id} id={id} />
+            <Result key={id} id={id} ended={again} />
           </div>
         )}
       </section>
