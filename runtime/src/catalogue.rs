@@ -2,6 +2,10 @@
 //!
 //! The sequencer alone changes it, in the order of the log; everybody else reads. It is a table off the hot path.
 
+mod journal;
+
+pub use journal::{Journal, LINES, Line};
+
 use crate::dead_letters::{DeadLetters, Letter, Sender};
 use crate::log::Standing;
 use crate::telemetry::Telemetry;
@@ -12,8 +16,6 @@ use tidegate_engine::rule::{Compared, Control, How, Past, RuleSpec, Trial};
 use tidegate_engine::shard::{Logged, Step, Troubled, candidate_name};
 use tidegate_event::Timestamp;
 
-/// Lines that are kept of a rule's log.
-const LINES: usize = 200;
 /// Earlier deployments of a rule that are kept.
 pub const KEPT: usize = 10;
 /// Differences between a candidate and its incumbent that are kept.
@@ -26,6 +28,7 @@ const REMOVED: usize = 10_000;
 pub struct Catalogue {
     rules: DashMap<String, Entry>,
     generations: DashMap<String, u64>,
+    journals: DashMap<String, Journal>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -42,8 +45,6 @@ pub struct Entry {
     pub last_fault: Option<Troubled>,
     /// Until when it is left alone after repeated faults.
     pub quarantined_until: Option<Timestamp>,
-    /// Its last lines, the oldest first.
-    pub lines: VecDeque<(u8, String)>,
     /// Its earlier deployments, the oldest first: the last [`KEPT`].
     pub past: VecDeque<Past>,
     /// What is being tried beside it.
@@ -79,8 +80,8 @@ impl Tried {
 
 impl Entry {
     fn new(spec: RuleSpec, deployed: u64, at: Timestamp) -> Self {
-        let (lines, past) = (VecDeque::new(), VecDeque::new());
-        Self { deployed, at, spec, last_fault: None, quarantined_until: None, lines, past, trial: None }
+        let past = VecDeque::new();
+        Self { deployed, at, spec, last_fault: None, quarantined_until: None, past, trial: None }
     }
 
     /// The last generation that was given to its name.
@@ -118,7 +119,7 @@ impl Entry {
 impl Catalogue {
     /// An empty catalogue.
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { rules: DashMap::new(), generations: DashMap::new(), telemetry }
+        Self { rules: DashMap::new(), generations: DashMap::new(), journals: DashMap::new(), telemetry }
     }
 
     /// Looks at every rule, in no order. What looks must not ask the catalogue anything.
@@ -251,6 +252,7 @@ impl Catalogue {
             entry.trial.into_iter().for_each(|tried| self.telemetry.remove_rule(&tried.name()));
         }
         self.telemetry.remove_rule(name);
+        self.journals.remove(name);
         if self.generations.len() > self.rules.len() + REMOVED {
             self.generations.retain(|name, _| self.rules.contains_key(name));
         }
@@ -274,8 +276,8 @@ impl Catalogue {
         letters.note(position, dead, steps.iter().any(|step| step.replayed));
     }
 
-    /// Rules that failed in a step.
-    pub fn troubled(&self, troubled: &[Troubled]) {
+    /// Rules that failed in a step of that position.
+    pub fn troubled(&self, position: u64, troubled: &[Troubled]) {
         for trouble in troubled {
             tracing::warn!(
                 rule = %trouble.rule,
@@ -289,6 +291,7 @@ impl Catalogue {
                 stats.quarantines.add(1);
                 stats.quarantined_until.set(until.0);
             }
+            self.note(journal::Line::of_fault(position, trouble));
             // A candidate fails in its own name.
             let name = trouble.rule.split_once('@').map_or(&*trouble.rule, |(name, _)| name);
             let Some(mut entry) = self.rules.get_mut(name) else { continue };
@@ -324,20 +327,29 @@ impl Catalogue {
         trouble.event.as_ref().map(|event| Letter::of_rule(position, from, message, at, event))
     }
 
-    /// A line that a rule logged.
-    pub fn line(&self, line: &Logged) {
+    /// What a rule has said lately, and its faults: up to so many lines, the oldest first, and how many came before these.
+    pub fn journal(&self, name: &str, limit: usize) -> (Vec<journal::Line>, u64) {
+        self.journals.get(name).map(|journal| journal.latest(limit)).unwrap_or_default()
+    }
+
+    fn note(&self, line: journal::Line) {
+        let name = line.rule.split_once('@').map_or(&*line.rule, |(name, _)| name);
+        if !self.rules.contains_key(name) {
+            return;
+        }
+        let name = name.to_owned();
+        self.journals.entry(name).or_default().note(line);
+    }
+
+    /// A line that a rule logged, at that position and time.
+    pub fn line(&self, line: &Logged, position: u64, at: Timestamp) {
         match line.level {
             0 => tracing::error!(rule = %line.rule, "{}", line.text),
             1 => tracing::warn!(rule = %line.rule, "{}", line.text),
             2 => tracing::info!(rule = %line.rule, "{}", line.text),
             _ => tracing::debug!(rule = %line.rule, "{}", line.text),
         }
-        if let Some(mut entry) = self.rules.get_mut(&*line.rule) {
-            if entry.lines.len() == LINES {
-                entry.lines.pop_front();
-            }
-            entry.lines.push_back((line.level, line.text.clone()));
-        }
+        self.note(journal::Line::of_rule(position, at, line));
     }
 }
 

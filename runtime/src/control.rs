@@ -3,6 +3,7 @@
 //! What takes long (compiling, a first call) happens before a change takes its turn, so that a pause never waits for it.
 //! Changes then take turns: what one has checked, no other undoes before its record is in the log.
 
+mod inspect;
 mod status;
 mod watch;
 
@@ -14,7 +15,7 @@ use crate::output::Outputs;
 use crate::telemetry::Telemetry;
 use crate::web::control::{
     Collected, Control as Wishes, ControlError, Deployed, Deployment, History, How, ModuleStatus, RollBack,
-    RuleState, RuleStatus, Terms,
+    RuleLog, RuleState, RuleStatus, Terms,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -39,6 +40,8 @@ pub const WATCH: Span = Span::minutes(10);
 const STATES: usize = 1_000;
 /// Answers that are remembered for those who ask again with the same key.
 const ANSWERS: usize = 256;
+/// Modules that are kept although nothing uses them yet, at most.
+const UNUSED: usize = 100;
 /// Who changes rules when it is the node itself.
 const OURSELVES: &str = "tidegate";
 
@@ -367,6 +370,29 @@ impl Controller {
         self.catalogue.look(uses).into_iter().flatten().collect()
     }
 
+    /// Keeps a module that nothing uses yet.
+    async fn keep(&self, wasm: Bytes) -> Result<serde_json::Value, ControlError> {
+        let compiled = self.compile(wasm.clone()).await?;
+        let digest = compiled.inspected.digest.clone();
+        let _turn = self.turn.lock().await;
+        let used: BTreeSet<String> = self.modules_in_use().into_iter().map(|(module, _)| module).collect();
+        let modules = self.modules.clone();
+        let kept = tokio::task::spawn_blocking(move || {
+            let waiting = modules.list()?.into_iter().filter(|kept| !used.contains(&kept.digest));
+            if waiting.filter(|kept| kept.digest != digest).count() >= UNUSED {
+                return Ok(false);
+            }
+            modules.keep(&digest, &wasm).map(|()| true)
+        });
+        match kept.await.map_err(|error| ControlError::Busy(error.to_string()))? {
+            Ok(true) => Ok(self.inspected(&compiled.inspected, None)),
+            Ok(false) => Err(ControlError::Conflict(format!(
+                "{UNUSED} modules are kept already that nothing uses: let some go with `tidegate modules gc --all`"
+            ))),
+            Err(error) => Err(ControlError::Busy(format!("the module cannot be kept: {error}"))),
+        }
+    }
+
     async fn collect(&self, grace: Span) -> Result<Collected, ControlError> {
         // Whoever deploys keeps a module before the log says that it is deployed.
         let _turn = self.turn.lock().await;
@@ -475,12 +501,23 @@ impl Wishes for Controller {
         self.collect(if all { Span::ZERO } else { self.grace }).boxed()
     }
 
-    fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {
+    fn lines(&self, name: &str, limit: usize) -> Option<RuleLog> {
+        self.catalogue.get(name).map(|_| status::lines(name, self.catalogue.journal(name, limit)))
+    }
+
+    fn inspect(
+        &self,
+        wasm: Bytes,
+        rule: Option<String>,
+    ) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {
         async move {
             let compiled = self.compile(wasm).await?;
-            serde_json::to_value(&compiled.inspected.manifest)
-                .map_err(|error| ControlError::Invalid(error.to_string()))
+            Ok(self.inspected(&compiled.inspected, rule.as_deref()))
         }
         .boxed()
+    }
+
+    fn keep(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>> {
+        self.keep(wasm).boxed()
     }
 }

@@ -114,7 +114,8 @@ pub enum Update {
         /// Whether it is the last slice of all shards.
         last: bool,
     },
-    /// Events that have just entered the index, or left it (state `expired`).
+    /// Events that have just entered the index, or left it (state `expired`). The batch has their position, and the slot of
+    /// each is its row there; [`NO_ROW`] for those that the index made.
     Events(Arc<Batch>),
     /// So many events were missed here because the subscriber read too slowly.
     Skipped(u64),
@@ -126,6 +127,9 @@ pub struct Subscription {
     /// The answers.
     pub updates: mpsc::Receiver<Update>,
 }
+
+/// The slot of an event that was no row of its position: the index made it when a stream had run out.
+pub const NO_ROW: u32 = u32::MAX;
 
 /// How many updates may wait for a slow subscriber.
 pub const SUBSCRIBER_QUEUE: usize = 1024;

@@ -5,15 +5,16 @@
 //! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name. [`framed`]: records in files. [`chaos`]: where a
 //!    test lets the process die.
 //! 2. [`ingest`]: the one door into the node for events, searches and subscriptions. [`config`]: what can be set.
-//!    [`dead_letters`]: events that found no way.
+//!    [`dead_letters`]: events that found no way. [`history`]: how streams went, in memory.
 //! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
+//!    [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events. [`archive`]: looking back.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
 //! 6. [`node`]: assembles all of that.
-//! 7. [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events.
-//! 8. [`mod@bench`]: how fast all of this is.
-//! 9. [`cli`]: the command line.
+//! 7. [`mod@bench`]: how fast all of this is.
+//! 8. [`cli`]: the command line.
 
+pub mod archive;
 pub mod backtest;
 pub mod bench;
 pub mod catalogue;
@@ -26,6 +27,7 @@ pub mod control;
 pub mod data;
 pub mod dead_letters;
 pub mod framed;
+pub mod history;
 pub mod ingest;
 pub mod input;
 pub mod log;

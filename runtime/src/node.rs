@@ -6,12 +6,14 @@
 //!                       log └──────── emitted ──────────┘
 //! ```
 
+use crate::archive::Archive;
 use crate::catalogue::Catalogue;
 use crate::checkpoint::{self, Checkpointer};
 use crate::config::{Config, InputKind};
 use crate::control::{self, Controller};
 use crate::data::{Data, draw_seed};
 use crate::dead_letters::DeadLetters;
+use crate::history::History;
 use crate::ingest::{Desk, Ingest, Progress, Request, ring};
 use crate::input;
 use crate::log::{Log, Retention};
@@ -22,7 +24,7 @@ use crate::rebuild::{Grounds, Rebuilder};
 use crate::sequencer::{Parts, Recovered, Sequencer, Way};
 use crate::shard_thread::{self, Handed, RING};
 use crate::telemetry::{Level, Telemetry};
-use crate::web::{self, Web};
+use crate::web::{self, Views, Web};
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
 use std::net::SocketAddr;
@@ -115,10 +117,6 @@ impl Node {
             let itself = input::Instrumentation::new(interval, &node_name, ingest.clone(), &telemetry);
             inputs.push(input::Input::Instrumentation(itself));
         }
-        let cores = config.engine.pin.then(core_affinity::get_core_ids).flatten().unwrap_or_default();
-        let cores = if cores.len() >= shards { cores } else { Vec::new() };
-        let mut threads = Vec::new();
-        let mut ways = Vec::new();
         let settings = |number| Settings {
             number,
             shards,
@@ -128,6 +126,13 @@ impl Node {
             node: node_name.clone(),
             rebuild: data.is_some(),
         };
+        let history = History::start(config.history, telemetry.history.clone())
+            .context("the thread of the history does not start")?;
+        let archive = data.as_ref().map(|data| Archive::new(data.folder.clone(), host.clone(), settings(0)));
+        let cores = config.engine.pin.then(core_affinity::get_core_ids).flatten().unwrap_or_default();
+        let cores = if cores.len() >= shards { cores } else { Vec::new() };
+        let mut threads = Vec::new();
+        let mut ways = Vec::new();
         for number in 0..shards {
             let (feed, handed) = ring::<Handed>(RING);
             let shard = Shard::new(settings(number), host.clone());
@@ -140,6 +145,7 @@ impl Node {
                 desk.clone(),
                 progress,
                 telemetry.clone(),
+                Some(history.tracks(shards)),
                 cores.get(number).copied(),
             )?;
             threads.push(thread);
@@ -243,6 +249,12 @@ impl Node {
                     async move { outputs.send_again(&output, delivery).await }.boxed()
                 })
             },
+            history,
+            archive,
+            views: Arc::new(match &data {
+                Some(data) => Views::folder(data.folder.join("views")).context("the views cannot be kept")?,
+                None => Views::memory(),
+            }),
             ready: readiness(&ready, &telemetry),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http_ack: config.http.ack,

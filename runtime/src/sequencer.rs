@@ -561,7 +561,7 @@ impl Sequencer {
 
     /// All shards are done with a position. Shards take positions in order, so we hear of them in order too.
     fn passed(&mut self, position: u64, steps: &[Step], done: Option<oneshot::Sender<Result<u64, Refused>>>) {
-        steps.iter().for_each(|step| self.catalogue.troubled(&step.troubled));
+        steps.iter().for_each(|step| self.catalogue.troubled(step.position, &step.troubled));
         steps.iter().for_each(|step| self.lose(step));
         self.catalogue.bury(position, steps, self.outputs.letters());
         let mut merged = merge(steps);
@@ -624,7 +624,7 @@ impl Sequencer {
             }
         }
         for line in merged.logged.iter().filter(|_| !self.replaying) {
-            self.catalogue.line(line);
+            self.catalogue.line(line, merged.position, merged.now);
         }
     }
 }

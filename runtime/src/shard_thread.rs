@@ -4,7 +4,8 @@
 use crate::chaos::failpoint;
 use crate::checkpoint::{Job, Slices};
 use crate::clock;
-use crate::ingest::{Desk, Drain, Found, Passage, Progress, Update};
+use crate::history::Tracks;
+use crate::ingest::{Desk, Drain, Found, NO_ROW, Passage, Progress, Update};
 use crate::rebuild::Rebuilt;
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
 use core_affinity::CoreId;
@@ -132,6 +133,8 @@ struct ShardThread {
     searches: Vec<Search>,
     subscribers: Vec<Subscriber>,
     saving: Option<Slices>,
+    /// What is noted of its streams for their history.
+    tracks: Option<Tracks>,
 }
 
 /// A rule's counters, and what this shard last added to the gauges.
@@ -149,6 +152,7 @@ pub fn spawn(
     desk: Arc<Desk>,
     progress: Arc<Progress>,
     telemetry: Arc<Telemetry>,
+    tracks: Option<Tracks>,
     core: Option<CoreId>,
 ) -> std::io::Result<JoinHandle<()>> {
     let stats = telemetry.shard(number);
@@ -164,6 +168,7 @@ pub fn spawn(
         searches: Vec::new(),
         subscribers: Vec::new(),
         saving: None,
+        tracks,
     };
     // Guests run on this stack: 512 KiB of it are theirs.
     let builder = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(8 << 20);
@@ -186,6 +191,9 @@ impl ShardThread {
             {
                 // A slice, a snapshot, or a confession waits for a reader to make room.
                 self.handed.take(Some(Duration::from_millis(2)))
+            } else if let Some(tracks) = self.tracks.as_ref().filter(|tracks| tracks.is_waiting()) {
+                // What was noted last is handed on also if nothing more comes.
+                self.handed.take(Some(Duration::from_micros(tracks.step().0.unsigned_abs())))
             } else {
                 self.handed.take(None)
             };
@@ -193,7 +201,7 @@ impl ShardThread {
             match handed {
                 Some(Handed::Stop) => return,
                 Some(handed) => self.take(handed),
-                None => {}
+                None => self.tracks.iter_mut().for_each(|tracks| tracks.sweep_if_due(clock::now())),
             }
             self.search();
             self.snapshots();
@@ -237,6 +245,9 @@ impl ShardThread {
                     self.stats.latency.note_nanos(each, events);
                 }
                 self.publish(&passage.batch, &step);
+                if let Some(tracks) = &mut self.tracks {
+                    tracks.note(&passage.batch, &step);
+                }
                 self.report(step, &passage);
             }
             Handed::Control { position, now, control, passage } => {
@@ -372,10 +383,12 @@ impl ShardThread {
                 events.clone()
             } else {
                 let mut events = BatchBuilder::new();
-                let own = step.own.iter().map(|row| batch.event(*row as usize));
-                for event in own.chain(step.expired.events()) {
+                // The slot tells a subscriber which row of its position the event was; one that the index made was none.
+                let own = step.own.iter().map(|own| (own.row, batch.event(own.row as usize)));
+                let expired = step.expired.events().map(|event| (NO_ROW, event));
+                for (row, event) in own.chain(expired) {
                     if wants_all || subscriber.matcher.matches(&event) {
-                        events.copy(&event, FieldSet::ALL, |_| ());
+                        events.copy(&event, FieldSet::ALL, |copy| copy.slot = row);
                     }
                 }
                 let mut events = events.finish();

@@ -369,6 +369,23 @@ pub struct CheckpointStats {
     pub longest: Gauge,
 }
 
+/// The history of streams in memory.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct HistoryStats {
+    /// Samples taken in: one for each stream that was heard of in a step.
+    pub samples: Counter,
+    /// Streams it knows.
+    pub streams: Gauge,
+    pub bytes: Gauge,
+    /// Streams that were forgotten for want of room.
+    pub forgotten: Counter,
+    /// Events of streams that were not noted for want of room.
+    pub untracked: Counter,
+    /// Samples that found no room.
+    pub lost: Counter,
+}
+
 /// What was deployed, and what the node decided about it by itself.
 #[derive(Debug, Default)]
 pub struct ControlStats {
@@ -409,6 +426,8 @@ pub struct Telemetry {
     pub letters: Arc<LetterStats>,
     /// The alerts.
     pub alerts: Arc<AlertStats>,
+    /// The history of streams in memory.
+    pub history: Arc<HistoryStats>,
     /// Deployments.
     pub control: ControlStats,
     /// Events that entered the log, emitted ones included.

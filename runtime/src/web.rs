@@ -9,12 +9,15 @@
 mod alerts;
 mod answer;
 mod assets;
+mod board;
 mod body;
+mod complete;
 pub mod control;
 mod dead_letters;
 mod events;
 mod guard;
 mod health;
+mod history;
 mod listener;
 mod metrics;
 mod modules;
@@ -27,20 +30,32 @@ mod riemann;
 mod rules;
 mod search;
 mod silences;
+mod show;
 mod sse;
 mod state;
 mod stream;
 mod tap;
+mod topology;
+mod views;
+mod vocabulary;
+mod when;
 
+pub use views::Views;
+
+use crate::archive::Archive;
 use crate::clock;
 use crate::dead_letters::DeadLetters;
+use crate::history::History;
 use crate::ingest::Ingest;
 use crate::output::Delivery;
 use crate::output::alerts::Alerts;
 use crate::telemetry::{InputStats, Level, Telemetry};
+use crate::web::board::Board;
 use crate::web::control::Control;
 use crate::web::guard::Policy;
 use crate::web::overview::Pulse;
+use crate::web::show::Shows;
+use crate::web::vocabulary::Vocabulary;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -81,6 +96,12 @@ pub struct Web {
     pub resend: Resend,
     /// Whether the node does its work.
     pub ready: Ready,
+    /// What pages have saved.
+    pub views: Arc<Views>,
+    /// How streams went.
+    pub history: Arc<History>,
+    /// What is on disk, for those who look back.
+    pub archive: Option<Archive>,
     /// Our version.
     pub version: String,
     /// What an answer on the HTTP port means.
@@ -117,6 +138,8 @@ pub struct Limits {
     pub stall: Duration,
     /// The time between two pings on a WebSocket.
     pub ping: Duration,
+    /// How long what a page shows goes on after it has gone, so that it can come back.
+    pub linger: Duration,
 }
 
 impl Default for Limits {
@@ -128,6 +151,7 @@ impl Default for Limits {
             body: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             ping: Duration::from_secs(30),
+            linger: Duration::from_secs(15),
         }
     }
 }
@@ -144,6 +168,12 @@ struct Shared {
     /// Dead letters that are sent in again come in here: an input from the first of them on.
     revived: OnceLock<Arc<InputStats>>,
     ready: Ready,
+    views: Arc<Views>,
+    history: Arc<History>,
+    archive: Option<Archive>,
+    shows: Shows,
+    board: Board,
+    vocabulary: Vocabulary,
     version: String,
     limits: Limits,
     started: Instant,
@@ -188,6 +218,12 @@ impl Web {
             alerts: self.alerts,
             resend: self.resend,
             ready: self.ready,
+            views: self.views,
+            history: self.history,
+            archive: self.archive,
+            shows: Shows::default(),
+            board: Board::default(),
+            vocabulary: Vocabulary::default(),
             version: self.version,
             limits: self.limits,
         });
@@ -227,16 +263,22 @@ fn api(app: App) -> Router {
         .route("/api/v1/stream", get(stream::open))
         .route("/api/v1/tap", get(tap::open))
         .route("/api/v1/overview", get(overview::show))
+        .route("/api/v1/history", get(history::show))
+        .route("/api/v1/topology", get(topology::show))
+        .route("/api/v1/complete", get(complete::show))
+        .route("/api/v1/views", get(views::all))
+        .route("/api/v1/views/{name}", get(views::one).put(views::put).delete(views::delete))
         .route("/api/v1/rules", get(rules::all))
         .route("/api/v1/rules/{name}", get(rules::one).put(rules::put).delete(rules::delete))
         .route("/api/v1/rules/{name}/state", get(state::get))
         .route("/api/v1/rules/{name}/pause", post(rules::pause))
         .route("/api/v1/rules/{name}/resume", post(rules::resume))
+        .route("/api/v1/rules/{name}/logs", get(rules::logs))
         .route("/api/v1/rules/{name}/history", get(rules::history))
         .route("/api/v1/rules/{name}/rollback", post(rules::roll_back))
         .route("/api/v1/rules/{name}/promote", post(rules::promote))
         .route("/api/v1/rules/{name}/abandon", post(rules::abandon))
-        .route("/api/v1/modules", get(modules::all))
+        .route("/api/v1/modules", get(modules::all).post(modules::keep))
         .route("/api/v1/modules/gc", post(modules::collect))
         .route("/api/v1/modules/inspect", post(modules::inspect))
         .route("/api/v1/dead-letters", get(dead_letters::all))

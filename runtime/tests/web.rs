@@ -10,6 +10,8 @@ mod docs;
 mod fake;
 #[path = "web/limits.rs"]
 mod limits;
+#[path = "web/page.rs"]
+mod page;
 #[path = "web/riemann.rs"]
 mod riemann;
 #[path = "web/streams.rs"]

@@ -28,6 +28,7 @@ mod routes;
 mod saving;
 mod trial;
 
+pub use crate::index::NOWHERE;
 pub use carry::Carried;
 pub use deployed::{ALONE, CALL_ROWS, TOGETHER};
 pub use effects::{Asked, MAX_HOPS, Place, What, mark_of};
@@ -114,7 +115,7 @@ pub struct Step {
     /// The events that it is about.
     pub events: BatchBuilder,
     /// The rows of the batch that are this shard's own streams, in order.
-    pub own: Vec<u32>,
+    pub own: Vec<Own>,
     /// Streams that ran out: their last event with state `expired`.
     pub expired: Batch,
     /// Rules that failed.
@@ -123,6 +124,15 @@ pub struct Step {
     pub lost: Vec<Lost>,
     /// What each rule did.
     pub counts: Vec<(Arc<str>, RuleCount)>,
+}
+
+/// A row of a shard's own streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// The row of the batch.
+    pub row: u32,
+    /// The number of its stream in the index; [`NOWHERE`] when it found no room there.
+    pub stream: u32,
 }
 
 /// A rule that failed.
@@ -225,6 +235,11 @@ impl Shard {
             bytes(host).as_deref(),
             bytes(service).as_deref(),
         ))
+    }
+
+    /// The latest event of a stream, by its key.
+    pub fn latest(&self, stream: u64) -> Option<tidegate_event::Event<'_>> {
+        self.index.get(stream)
     }
 
     /// The time of the last step.
@@ -352,8 +367,8 @@ impl Shard {
             let mut stream = None;
             // Events that the index itself made, here or elsewhere, have been dealt with.
             if ours && !event.is_reaped() {
-                step.own.push(row as u32);
                 stream = enter(index, self.numbers[row], &event, self.now);
+                step.own.push(Own { row: row as u32, stream: stream.unwrap_or(NOWHERE) });
                 match stream {
                     Some(stream) => deployed.line_up(source, &event, stream, index, &scene, &mut step),
                     None => deployed.line_up_overflow(source, &event, index, &scene, &mut step),

@@ -118,11 +118,42 @@ fn a_candidate_fails_in_its_own_name() {
         at: Timestamp::from_secs(3),
         quarantined_until: Some(Timestamp::from_secs(4)),
     };
-    catalogue.troubled(&[trouble("slow@2"), trouble("slow@1"), trouble("other")]);
+    catalogue.troubled(7, &[trouble("slow@2"), trouble("slow@1"), trouble("other")]);
     let entry = catalogue.get("slow").expect("it is deployed");
     assert!(entry.last_fault.is_none() && entry.quarantined_until.is_none());
     let tried = entry.trial.expect("it is tried");
     assert!(tried.last_fault.is_some() && tried.quarantined_until == Some(Timestamp::from_secs(4)));
-    catalogue.troubled(&[trouble("slow")]);
+    catalogue.troubled(8, &[trouble("slow")]);
     assert!(catalogue.get("slow").is_some_and(|entry| entry.last_fault.is_some()));
+}
+
+#[test]
+fn lines_and_faults_are_kept_in_order_and_what_is_left_out_is_counted() {
+    let catalogue = after(&[Control::Deploy(spec(1, None)), trial(2)]);
+    let line = |rule: &str, n: u64| {
+        let text = format!("line {n}");
+        let logged = tidegate_engine::shard::Logged { rule: rule.into(), level: 2, text, about: None };
+        catalogue.line(&logged, n, Timestamp::from_secs(n as i64));
+    };
+    (0..300).for_each(|n| line("slow", n));
+    line("slow@2", 300);
+    let trouble = Troubled {
+        rule: "slow".into(),
+        fault: Fault::new(FaultKind::Trap, "panicked at src/lib.rs:17:5: no"),
+        event: None,
+        at: Timestamp::from_secs(301),
+        quarantined_until: None,
+    };
+    catalogue.troubled(301, &[trouble]);
+    line("other", 1);
+    let (lines, missed) = catalogue.journal("slow", 3);
+    let told: Vec<_> = lines.iter().map(|line| (&*line.rule, line.position, line.text.as_str())).collect();
+    let fault = "trap: panicked at src/lib.rs:17:5: no";
+    assert_eq!(told, [("slow", 299, "line 299"), ("slow@2", 300, "line 300"), ("slow", 301, fault)]);
+    assert_eq!((missed, lines[2].level), (299, 0));
+    let (lines, missed) = catalogue.journal("slow", 1000);
+    assert_eq!((lines.len() as u64 + missed, lines[0].position), (302, 102));
+    assert_eq!(catalogue.journal("other", 10), (Vec::new(), 0));
+    catalogue.change(&Control::Remove { name: "slow".into() }, 302, Timestamp::from_secs(302));
+    assert_eq!(catalogue.journal("slow", 10), (Vec::new(), 0));
 }

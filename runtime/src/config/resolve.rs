@@ -8,6 +8,7 @@ use super::resolved::{
 };
 use super::section::Section;
 use crate::dead_letters::Keep;
+use crate::history;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
 use tidegate_event::Span;
@@ -24,6 +25,7 @@ pub(super) fn resolve(root: &mut Section<'_>) -> Config {
         http: http(root.section("http"), logs),
         websocket: websocket(root.section("websocket"), logs),
         instrumentation: instrumentation(root.section("instrumentation")),
+        history: history(root.section("history")),
         dead_letters: dead_letters(root.section("dead_letters")),
         inputs: root.named("inputs").into_iter().filter_map(|named| input(named, logs)).collect(),
         outputs: outputs(root),
@@ -146,6 +148,15 @@ fn instrumentation(mut at: Section<'_>) -> Instrumentation {
     };
     at.finish();
     instrumentation
+}
+
+fn history(mut at: Section<'_>) -> history::Settings {
+    let settings = history::Settings {
+        memory: at.size("memory", ("1MiB", "64GiB"), "64MiB"),
+        step: Span(at.time("step", ("1s", "10m"), "5s").as_micros() as i64),
+    };
+    at.finish();
+    settings
 }
 
 fn dead_letters(mut at: Section<'_>) -> Keep {

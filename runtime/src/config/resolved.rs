@@ -3,6 +3,7 @@
 use super::outputs::OutputKind;
 use super::problem::{Problem, Source};
 use crate::dead_letters::Keep;
+use crate::history;
 use crate::telemetry::Level;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct Config {
     pub websocket: WebSocket,
     /// The node's events about itself.
     pub instrumentation: Instrumentation,
+    /// The history of streams in memory.
+    pub history: history::Settings,
     /// The dead letters.
     pub dead_letters: Keep,
     /// By name.

@@ -1,13 +1,14 @@
 //! How rules, trials, earlier deployments and modules are told to a person.
 
 use super::Controller;
-use crate::catalogue::{Entry, Tried};
+use crate::catalogue::{Entry, Line, Tried};
 use crate::clock::{self, iso8601};
 use crate::web::control::{
-    Difference, History, LastFault, ModuleStatus, PastStatus, RuleState, RuleStatus, TrialStatus,
+    Difference, History, LastFault, ModuleStatus, PastStatus, RuleLine, RuleLog, RuleState, RuleStatus,
+    TrialStatus,
 };
 use tidegate_engine::rule::{How, Past, RuleSpec, Sample};
-use tidegate_event::{Span, Timestamp};
+use tidegate_event::{Batch, Span, Timestamp};
 
 impl Controller {
     pub(super) fn state_of_all(&self) -> Vec<(String, RuleState)> {
@@ -39,11 +40,7 @@ impl Controller {
                 kind: trouble.fault.kind.name().to_owned(),
                 message: trouble.fault.message.clone(),
                 during: trouble.fault.during.clone(),
-                event: trouble.event.as_ref().and_then(|event| {
-                    let mut json = Vec::new();
-                    tidegate_engine::codec::json::encode_event(&mut json, &event.event(0));
-                    serde_json::from_slice(&json).ok()
-                }),
+                event: trouble.event.as_ref().and_then(json_of),
                 at: iso8601(trouble.at),
             }),
             quarantined_until: entry.quarantined_until.filter(|until| *until > now).map(iso8601),
@@ -116,6 +113,26 @@ fn by(spec: &RuleSpec) -> Option<String> {
 pub(super) fn watched_until(spec: &RuleSpec, since: Timestamp) -> Option<Timestamp> {
     let watch = i64::try_from(spec.origin.watch_ms).unwrap_or(i64::MAX / 2000);
     (watch > 0).then(|| since + Span::millis(watch.min(i64::MAX / 2000)))
+}
+
+/// The lines of a rule.
+pub(super) fn lines(name: &str, (lines, missed): (Vec<Line>, u64)) -> RuleLog {
+    let told = |line: Line| RuleLine {
+        at: iso8601(line.at),
+        level: ["error", "warning", "info", "debug", "trace"][usize::from(line.level.min(4))],
+        candidate: Some(line.rule.to_string()).filter(|rule| rule != name),
+        message: line.text,
+        position: line.position,
+        event: line.event.as_ref().and_then(json_of),
+    };
+    RuleLog { rule: name.to_owned(), lines: lines.into_iter().map(told).collect(), missed }
+}
+
+/// The event of a batch of one.
+fn json_of(event: &Batch) -> Option<serde_json::Value> {
+    let mut json = Vec::new();
+    tidegate_engine::codec::json::encode_event(&mut json, &event.event(0));
+    serde_json::from_slice(&json).ok()
 }
 
 pub(super) fn history(entry: &Entry) -> History {

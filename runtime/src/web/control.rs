@@ -286,6 +286,35 @@ pub struct History {
     pub differences: Vec<Difference>,
 }
 
+/// What a rule has said lately, and its faults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RuleLog {
+    /// The rule.
+    pub rule: String,
+    /// The last lines, the oldest first.
+    pub lines: Vec<RuleLine>,
+    /// Lines that came before these.
+    pub missed: u64,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RuleLine {
+    /// When, as ISO 8601.
+    pub at: String,
+    /// `error`, `warning`, `info`, `debug` or `trace`; a fault is an error.
+    pub level: &'static str,
+    /// Who said it, when it was a candidate and not the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// What was said, or the fault with its place in the source.
+    pub message: String,
+    /// The position of the log at which it was said.
+    pub position: u64,
+    /// The event that it is about, where it is about one.
+    pub event: Option<serde_json::Value>,
+}
+
 /// A module that the node keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ModuleStatus {
@@ -346,6 +375,16 @@ pub trait Control: Send + Sync + 'static {
     /// Lets go of modules that nothing uses; all of them, or only those that nothing has used for long.
     fn collect(&self, all: bool) -> BoxFuture<'_, Result<Collected, ControlError>>;
 
-    /// What a module says about itself, as JSON. Nothing of it runs.
-    fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>>;
+    /// The last lines of a rule.
+    fn lines(&self, name: &str, limit: usize) -> Option<RuleLog>;
+
+    /// What a module says about itself, as JSON, and how it differs from the rule that it would replace. Nothing of it runs.
+    fn inspect(
+        &self,
+        wasm: Bytes,
+        rule: Option<String>,
+    ) -> BoxFuture<'_, Result<serde_json::Value, ControlError>>;
+
+    /// Keeps a module that nothing uses yet, and says what [`inspect`](Self::inspect) says.
+    fn keep(&self, wasm: Bytes) -> BoxFuture<'_, Result<serde_json::Value, ControlError>>;
 }

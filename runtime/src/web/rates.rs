@@ -43,6 +43,10 @@ pub struct WorkRate {
     pub events: Rate,
     /// Nanoseconds it takes.
     pub nanos: Rate,
+    /// Of a rule: events it puts back into the stream.
+    pub emitted: Rate,
+    /// Of a rule: events it hands to outputs.
+    pub forwarded: Rate,
 }
 
 impl WorkRate {
@@ -137,6 +141,8 @@ impl Rates {
                 None => self.rules.entry(stats.name.clone()).or_default(),
             };
             rate.look(stats.events.get(), stats.nanos.get(), seconds);
+            rate.emitted.look(stats.emitted.get(), seconds);
+            rate.forwarded.look(stats.forwarded.get(), seconds);
         }
         // All that are there have been entered: what is more is gone.
         if self.rules.len() > rules.len() {

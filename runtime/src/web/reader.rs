@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Reader {
     subscription: Subscription,
     behind: Option<Instant>,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// What a reader hears.
@@ -32,18 +32,31 @@ pub enum Heard {
     End,
 }
 
+/// A place for one more reader.
+pub fn place(app: &App) -> Result<OwnedSemaphorePermit, Failure> {
+    app.readers.clone().try_acquire_owned().map_err(|_| {
+        let message =
+            format!("{} readers are connected already: close one, or try again later", app.limits.readers);
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5)
+    })
+}
+
 impl Reader {
     /// Asks, if there is room for one more reader.
     pub fn ask(app: &App, matcher: &Matcher, snapshot: bool) -> Result<Self, Failure> {
-        let place = app.readers.clone().try_acquire_owned().map_err(|_| {
-            let message = format!(
-                "{} readers are connected already: close one, or try again later",
-                app.limits.readers
-            );
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5)
-        })?;
+        let place = place(app)?;
         let subscription = app.ingest.subscribe(matcher, snapshot)?;
-        Ok(Self { subscription, behind: None, _place: place })
+        Ok(Self { subscription, behind: None, _place: Some(place) })
+    }
+
+    /// Asks what there is, for somebody who has a place.
+    pub fn snapshot(app: &App, matcher: &Matcher) -> Result<Self, Failure> {
+        Ok(Self::listen(app.ingest.subscribe(matcher, true)?))
+    }
+
+    /// Listens for somebody who needs no place.
+    pub fn listen(subscription: Subscription) -> Self {
+        Self { subscription, behind: None, _place: None }
     }
 
     /// Asks again from the start, for a reader who has missed something.

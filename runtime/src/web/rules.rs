@@ -1,5 +1,6 @@
 //! `/api/v1/rules`: what is deployed, and changing it.
 
+use crate::catalogue::LINES;
 use crate::web::answer::{self, Failure};
 use crate::web::control::{Deployment, How, RollBack, Terms};
 use crate::web::params::Params;
@@ -52,6 +53,14 @@ pub async fn one(State(app): State<App>, Path(name): Path<String>) -> Result<Res
 /// `GET /api/v1/rules/{name}/history`
 pub async fn history(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Failure> {
     app.control.history(&name).map(|history| answer::json(&history)).ok_or_else(|| unknown(&name))
+}
+
+/// `GET /api/v1/rules/{name}/logs`
+pub async fn logs(State(app): State<App>, Path(name): Path<String>, uri: Uri) -> Result<Response, Failure> {
+    let mut params = Params::of(&uri)?;
+    let limit = params.number("limit", 100, LINES)?;
+    params.finish("`limit`")?;
+    app.control.lines(&name, limit).map(|log| answer::json(&log)).ok_or_else(|| unknown(&name))
 }
 
 fn unknown(name: &str) -> Failure {
@@ -212,6 +221,11 @@ fn span(params: &mut Params, name: &str) -> Result<Option<Span>, Failure> {
     }
 }
 
+/// Who changes something, as they say.
+pub fn who(headers: &HeaderMap) -> Result<String, Failure> {
+    Ok(bounded(text(headers, "x-tidegate-by")?.unwrap_or_default()))
+}
+
 /// Who changes something, and which generation they have seen.
 fn terms(headers: &HeaderMap) -> Result<Terms, Failure> {
     let generation = match text(headers, "if-match")? {
@@ -222,7 +236,7 @@ fn terms(headers: &HeaderMap) -> Result<Terms, Failure> {
             ))
         })?),
     };
-    Ok(Terms { by: bounded(text(headers, "x-tidegate-by")?.unwrap_or_default()), generation })
+    Ok(Terms { by: who(headers)?, generation })
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Failure> {

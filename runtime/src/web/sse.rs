@@ -21,6 +21,8 @@ pub const PULSE: Duration = Duration::from_secs(5);
 /// Frames, put together until they are sent.
 #[derive(Debug, Default)]
 pub struct Frames {
+    /// What is ready, before the text.
+    ready: Vec<Bytes>,
     text: Vec<u8>,
     number: u64,
 }
@@ -32,6 +34,24 @@ impl Frames {
         self.text.extend_from_slice(format!("id: {}\nevent: {name}\ndata: ", self.number).as_bytes());
         data(&mut self.text);
         self.text.extend_from_slice(b"\n\n");
+    }
+
+    /// Writes a named frame with an id of its own, or none.
+    pub fn marked(&mut self, name: &str, id: Option<&str>, data: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(id) = id {
+            self.text.extend_from_slice(format!("id: {id}\n").as_bytes());
+        }
+        self.text.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
+        data(&mut self.text);
+        self.text.extend_from_slice(b"\n\n");
+    }
+
+    /// Adds a frame that was written before, for several readers.
+    pub fn shared(&mut self, frame: Bytes) {
+        if !self.text.is_empty() {
+            self.ready.push(std::mem::take(&mut self.text).into());
+        }
+        self.ready.push(frame);
     }
 
     /// Writes a numbered frame without a name.
@@ -55,22 +75,26 @@ impl Frames {
 
     /// Bytes that have been put together.
     pub fn len(&self) -> usize {
-        self.text.len()
+        self.ready.iter().map(Bytes::len).sum::<usize>() + self.text.len()
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.ready.is_empty() && self.text.is_empty()
     }
 
-    fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.text).into()
+    fn take(&mut self) -> Vec<Bytes> {
+        let mut chunks = std::mem::take(&mut self.ready);
+        if !self.text.is_empty() {
+            chunks.push(std::mem::take(&mut self.text).into());
+        }
+        chunks
     }
 }
 
 /// The way to one reader.
 #[derive(Debug)]
-pub struct Wire(mpsc::Sender<Bytes>);
+pub struct Wire(mpsc::Sender<Vec<Bytes>>);
 
 /// The reader is gone, or takes nothing any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +103,15 @@ pub struct Gone;
 impl Wire {
     /// A wire, and the answer at the other end of it.
     pub fn open() -> (Self, Response) {
-        let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
-        let chunks = futures_util::stream::unfold(receiver, async |mut receiver| {
-            let chunk = receiver.recv().await?;
-            Some((Ok::<_, Infallible>(chunk), receiver))
+        let (sender, receiver) = mpsc::channel::<Vec<Bytes>>(WAITING);
+        let begin = (receiver, Vec::new().into_iter());
+        let chunks = futures_util::stream::unfold(begin, async |(mut receiver, mut chunks)| {
+            loop {
+                if let Some(chunk) = chunks.next() {
+                    return Some((Ok::<Bytes, Infallible>(chunk), (receiver, chunks)));
+                }
+                chunks = receiver.recv().await?.into_iter();
+            }
         });
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),

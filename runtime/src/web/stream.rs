@@ -1,210 +1,304 @@
 //! `GET /api/v1/stream`: everything a page shows, in frames that a browser can keep up with.
 //!
-//! A node may see a million events a second, and a page can show five pictures a second. So events wait here for the next
-//! frame, and of each stream only the latest waits: the cost of a page follows the number of streams that change and not
-//! the number of events. Changes are held back until the snapshot is through, since they are newer than anything in it.
+//! A node may see a million events a second, and a page can show five pictures a second. So events wait for the next frame,
+//! and of each stream only the latest waits: what a page costs follows the number of streams that change and not the
+//! number of events. Frames are written once for all pages that ask the same ([`Show`](super::show)); what a page has of
+//! its own is its snapshot. Changes are held back until that is through, since they are newer than anything in it.
 //!
-//! A page that has missed something is sent a fresh snapshot once it has caught up, so that what it shows is true again.
+//! A page that has missed something is sent a fresh snapshot once the show has caught up, so that what it shows is true
+//! again. One that comes back and says which frame it had last is sent what has changed since.
 
 use crate::clock;
-use crate::output::Delivery;
 use crate::web::App;
 use crate::web::answer::Failure;
+use crate::web::board::Look;
 use crate::web::params::Params;
-use crate::web::reader::{Heard, Reader};
+use crate::web::reader::{self, Heard, Reader};
+use crate::web::show::{FRAME, Lack, Seat};
 use crate::web::sse::{Frames, PULSE, Wire};
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_engine::codec::json::encode_event;
 use tidegate_engine::query::Matcher;
-use tidegate_event::{Batch, Event, Kept, stream_key};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::watch;
+use tidegate_event::Batch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::MissedTickBehavior;
-
-/// The time between two frames.
-const FRAME: Duration = Duration::from_millis(200);
-
-/// How many streams may wait for the next frame; changes to more are skipped and counted.
-const CHANGES: usize = 10_000;
 
 /// How many events of a snapshot may wait before we stop asking for more.
 const SNAPSHOT: usize = 10_000;
 
-/// How many forwarded events go into one frame.
-const FORWARDED: usize = 100;
-
 /// The least time between two snapshots to one page.
 const AFRESH: Duration = Duration::from_secs(10);
 
+/// Kinds of frames that can be chosen.
+const KINDS: [&str; 5] = ["snapshot", "delta", "overview", "rules", "forwarded"];
+
 /// `GET /api/v1/stream`
-pub async fn open(State(app): State<App>, uri: Uri) -> Result<Response, Failure> {
+pub async fn open(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Result<Response, Failure> {
     let mut params = Params::of(&uri)?;
     let matcher = params.matcher()?;
-    params.finish("`q`")?;
-    let reader = Reader::ask(&app, &matcher, true)?;
+    let kinds = kinds(params.take("frames")?.as_deref())?;
+    params.finish("`q` and `frames`")?;
+    let place = reader::place(&app)?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let page = Page::new(app, matcher, &kinds, last, place)?;
     let (wire, response) = Wire::open();
-    tokio::spawn(Page::new(app, matcher).run(reader, wire));
+    tokio::spawn(page.run(wire));
     Ok(response)
 }
 
-/// What waits for the next frame.
+fn kinds(wanted: Option<&str>) -> Result<Vec<&'static str>, Failure> {
+    let Some(wanted) = wanted else { return Ok(KINDS.to_vec()) };
+    let known = |name: &str| {
+        KINDS.into_iter().find(|kind| *kind == name.trim()).ok_or_else(|| {
+            let message =
+                format!("parameter `frames`: some of {} were expected, found `{name}`", KINDS.join(", "));
+            Failure::bad(message)
+        })
+    };
+    wanted.split(',').map(known).collect()
+}
+
+/// One page.
 struct Page {
     app: App,
     matcher: Matcher,
+    events: Option<Events>,
+    /// What changes for all pages alike, once a second or so.
+    news: Vec<(&'static str, watch::Receiver<Bytes>)>,
+    forwarded: Option<Look>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The events that a page shows.
+struct Events {
+    seat: Seat,
+    /// Whether changes are sent, or only what there was.
+    follows: bool,
+    /// The snapshot that is on its way.
+    snapshot: Option<Reader>,
     held: Vec<Arc<Batch>>,
     held_events: usize,
     /// The next snapshot frame replaces what the page has.
     afresh: bool,
+    /// The page has been told what changed since it was last here.
+    resumed: bool,
     /// The snapshot is through; changes may go out.
     whole: bool,
     asked: Instant,
-    missed: bool,
-    changes: Changes,
-    overview: watch::Receiver<Bytes>,
-    rules: watch::Receiver<Bytes>,
-    live: broadcast::Receiver<Arc<Delivery>>,
+    /// The frame as of which what the page has is whole.
+    since: u64,
+    /// More was missed than is known.
+    lost: bool,
 }
 
-impl Page {
-    fn new(app: App, matcher: Matcher) -> Self {
-        let (mut overview, mut rules) = (app.pulse.overview(), app.pulse.rules());
-        // What is there now may be from the last time that anybody looked.
-        overview.borrow_and_update();
-        rules.borrow_and_update();
-        Self {
+impl Events {
+    fn new(
+        app: &App,
+        matcher: &Matcher,
+        kinds: &[&str],
+        last: Option<&str>,
+    ) -> Result<Option<Self>, Failure> {
+        let (begins, follows) = (kinds.contains(&"snapshot"), kinds.contains(&"delta"));
+        if !begins && !follows {
+            return Ok(None);
+        }
+        let mut seat = app.shows.attend(app, matcher)?;
+        let resumed = last.is_some_and(|last| seat.resume(last));
+        let snapshot = (begins && !resumed).then(|| Reader::snapshot(app, matcher)).transpose()?;
+        Ok(Some(Self {
+            since: seat.at(),
+            seat,
+            follows,
+            whole: snapshot.is_none(),
+            snapshot,
             held: Vec::new(),
             held_events: 0,
             afresh: true,
-            whole: false,
+            resumed,
             asked: clock::start(),
-            missed: false,
-            changes: Changes::default(),
-            overview,
-            rules,
-            live: (app.live)(),
-            app,
-            matcher,
-        }
+            lost: false,
+        }))
     }
 
-    async fn run(mut self, mut reader: Reader, wire: Wire) {
+    /// Waits for what is next: a piece of the snapshot, or the next frame of the show. Says whether there is more to come.
+    async fn next(&mut self) -> bool {
+        let Some(reader) = &mut self.snapshot else { return self.seat.next().await };
+        if self.held_events >= SNAPSHOT {
+            return std::future::pending().await;
+        }
+        match reader.hear().await {
+            Heard::Held(batch, last) => {
+                self.held_events += batch.len();
+                self.held.push(batch);
+                if last {
+                    (self.whole, self.snapshot) = (true, None);
+                }
+            }
+            // They come with the show, too.
+            Heard::New(_) => {}
+            // It may have been a piece of the snapshot.
+            Heard::Missed(_) => self.lost = true,
+            Heard::End => return false,
+        }
+        true
+    }
+
+    /// Asks for a fresh snapshot when one is needed and would be whole.
+    fn mend(&mut self, app: &App, matcher: &Matcher) -> Result<(), Failure> {
+        let missed = self.lost || self.seat.has_missed(self.since);
+        if missed && self.whole && self.afresh_is_due() {
+            self.since = self.seat.newest();
+            self.snapshot = Some(Reader::snapshot(app, matcher)?);
+            self.held.clear();
+            self.held_events = 0;
+            (self.afresh, self.whole, self.lost) = (true, false, false);
+            self.asked = clock::start();
+        }
+        Ok(())
+    }
+
+    fn afresh_is_due(&self) -> bool {
+        self.asked.elapsed() >= AFRESH
+    }
+
+    fn write(&mut self, frames: &mut Frames) {
+        if std::mem::take(&mut self.resumed) {
+            let events = match self.seat.lack() {
+                Lack::Events(events, _) => events,
+                Lack::Frame(frame) => events_of(&frame),
+                Lack::Nothing | Lack::Everything => Vec::new(),
+            };
+            frames.marked("snapshot", Some(&self.seat.id()), |text| {
+                text.extend_from_slice(b"{\"events\":[");
+                text.extend_from_slice(&events);
+                text.extend_from_slice(b"],\"reset\":false}");
+            });
+        }
+        if !self.held.is_empty() {
+            // Only the last piece makes it whole: whoever comes back before that begins again.
+            let id = self.whole.then(|| self.seat.id());
+            let (held, afresh) = (std::mem::take(&mut self.held), std::mem::take(&mut self.afresh));
+            frames.marked("snapshot", id.as_deref(), |text| {
+                text.extend_from_slice(b"{\"events\":[");
+                list(text, held.iter().flat_map(|batch| batch.events()), |text, event| {
+                    encode_event(text, &event);
+                });
+                text.extend_from_slice(format!("],\"reset\":{afresh}}}").as_bytes());
+            });
+            self.held_events = 0;
+        }
+        if !self.whole || !self.follows {
+            return;
+        }
+        match self.seat.lack() {
+            Lack::Nothing => {}
+            Lack::Frame(frame) => frames.shared(frame),
+            Lack::Events(events, skipped) => frames.marked("delta", Some(&self.seat.id()), |text| {
+                text.extend_from_slice(b"{\"events\":[");
+                text.extend_from_slice(&events);
+                text.extend_from_slice(format!("],\"skipped\":{skipped}}}").as_bytes());
+            }),
+            Lack::Everything => self.lost = true,
+        }
+    }
+}
+
+/// The list of events in a frame of the show.
+fn events_of(frame: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(frame);
+    let list = text.split_once("{\"events\":[").and_then(|(_, rest)| rest.rsplit_once("],\"skipped\":"));
+    list.map(|(events, _)| events.as_bytes().to_vec()).unwrap_or_default()
+}
+
+impl Page {
+    fn new(
+        app: App,
+        matcher: Matcher,
+        kinds: &[&'static str],
+        last: Option<&str>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, Failure> {
+        let events = Events::new(&app, &matcher, kinds, last)?;
+        let all = [("overview", app.pulse.overview()), ("rules", app.pulse.rules())];
+        let mut news: Vec<_> = all.into_iter().filter(|(name, _)| kinds.contains(name)).collect();
+        // What is there now may be from the last time that anybody looked.
+        news.iter_mut().for_each(|(_, news)| drop(news.borrow_and_update()));
+        let forwarded = kinds.contains(&"forwarded").then(|| app.board.look(&app));
+        Ok(Self { events, news, forwarded, app, matcher, _place: place })
+    }
+
+    async fn run(mut self, wire: Wire) {
         let mut frames = Frames::default();
         let mut tick = tokio::time::interval(FRAME);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut taken = clock::start();
         let mut spoken = clock::start();
+        let stop = self.app.stop.clone();
         loop {
             tokio::select! {
-                () = self.app.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = wire.gone() => return,
-                heard = reader.hear(), if self.held_events < SNAPSHOT => match heard {
-                    Heard::Held(batch, last) => {
-                        self.held_events += batch.len();
-                        self.held.push(batch);
-                        self.whole |= last;
-                    }
-                    Heard::New(batch) => batch.events().for_each(|event| self.changes.add(&event)),
-                    Heard::Missed(events) => {
-                        self.changes.skipped += events;
-                        self.missed = true;
-                    }
-                    Heard::End => return,
+                goes_on = next(&mut self.events) => match goes_on {
+                    false => return,
+                    // Pieces of a snapshot are put together until the next tick.
+                    true if self.events.as_ref().is_some_and(|events| !events.whole) => continue,
+                    true => {}
                 },
-                _ = tick.tick() => {
-                    if self.missed && reader.has_caught_up() && self.asked.elapsed() >= AFRESH {
-                        if reader.ask_again(&self.app, &self.matcher).is_err() {
-                            return;
-                        }
-                        self.ask_afresh();
-                    }
-                    let silent = spoken.elapsed() >= PULSE;
-                    let sent = wire.offer(&mut frames, |frames| {
-                        self.write(frames);
-                        if frames.is_empty() && silent {
-                            frames.heartbeat();
-                        }
-                        if !frames.is_empty() {
-                            spoken = clock::start();
-                        }
-                    });
-                    match sent {
-                        Ok(true) => taken = clock::start(),
-                        Ok(false) if taken.elapsed() < self.app.limits.stall => {}
-                        _ => return,
-                    }
+                _ = tick.tick() => {}
+            }
+            if let Some(events) = &mut self.events
+                && events.mend(&self.app, &self.matcher).is_err()
+            {
+                return;
+            }
+            let silent = spoken.elapsed() >= PULSE;
+            let sent = wire.offer(&mut frames, |frames| {
+                self.write(frames);
+                if frames.is_empty() && silent {
+                    frames.heartbeat();
                 }
+                if !frames.is_empty() {
+                    spoken = clock::start();
+                }
+            });
+            match sent {
+                Ok(true) => taken = clock::start(),
+                Ok(false) if taken.elapsed() < self.app.limits.stall => {}
+                _ => return,
             }
         }
-    }
-
-    fn ask_afresh(&mut self) {
-        self.held.clear();
-        self.held_events = 0;
-        (self.afresh, self.whole, self.missed) = (true, false, false);
-        self.asked = clock::start();
     }
 
     fn write(&mut self, frames: &mut Frames) {
-        if !self.held.is_empty() {
-            frames.named("snapshot", |text| {
-                text.extend_from_slice(b"{\"events\":[");
-                list(text, self.held.iter().flat_map(|batch| batch.events()), |text, event| {
-                    encode_event(text, &event);
-                });
-                text.extend_from_slice(format!("],\"reset\":{}}}", self.afresh).as_bytes());
-            });
-            self.held.clear();
-            self.held_events = 0;
-            self.afresh = false;
+        if let Some(events) = &mut self.events {
+            events.write(frames);
         }
-        if self.whole && !self.changes.is_empty() {
-            frames.named("delta", |text| {
-                text.extend_from_slice(b"{\"events\":[");
-                list(text, &self.changes.latest, |text, kept| encode_event(text, &kept.event()));
-                text.extend_from_slice(format!("],\"skipped\":{}}}", self.changes.skipped).as_bytes());
-            });
-            self.changes.clear();
-        }
-        for (name, news) in [("overview", &mut self.overview), ("rules", &mut self.rules)] {
+        for (name, news) in &mut self.news {
             if news.has_changed().unwrap_or(false) {
                 let news = news.borrow_and_update();
-                frames.named(name, |text| text.extend_from_slice(&news));
+                frames.marked(name, None, |text| text.extend_from_slice(&news));
             }
         }
-        self.write_forwarded(frames);
-    }
-
-    fn write_forwarded(&mut self, frames: &mut Frames) {
-        let (mut items, mut skipped) = (Vec::new(), 0);
-        while items.len() < FORWARDED {
-            match self.live.try_recv() {
-                Ok(delivery) => items.push(delivery),
-                Err(TryRecvError::Lagged(missed)) => skipped += missed,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
-        }
-        if items.is_empty() && skipped == 0 {
-            return;
-        }
-        frames.named("forwarded", |text| {
-            text.extend_from_slice(b"{\"items\":[");
-            list(text, &items, |text, delivery| {
-                let names = serde_json::json!([&*delivery.rule, &*delivery.declared]);
-                text.extend_from_slice(
-                    format!("{{\"rule\":{},\"output\":{},\"event\":", names[0], names[1]).as_bytes(),
-                );
-                encode_event(text, &delivery.event());
-                text.push(b'}');
+        while let Some((items, skipped)) = self.forwarded.as_mut().and_then(Look::next) {
+            frames.marked("forwarded", None, |text| {
+                text.extend_from_slice(b"{\"items\":[");
+                text.extend_from_slice(&items);
+                text.extend_from_slice(format!("],\"skipped\":{skipped}}}").as_bytes());
             });
-            text.extend_from_slice(format!("],\"skipped\":{skipped}}}").as_bytes());
-        });
+        }
+    }
+}
+
+/// What is next for the events of a page; for ever nothing for one that shows none.
+async fn next(events: &mut Option<Events>) -> bool {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -219,71 +313,5 @@ pub fn list<T>(
             text.push(b',');
         }
         write(text, item);
-    }
-}
-
-/// The latest event of each stream that has changed, in the order in which they first did.
-#[derive(Debug, Default)]
-struct Changes {
-    places: HashMap<u64, usize>,
-    latest: Vec<Kept>,
-    skipped: u64,
-}
-
-impl Changes {
-    fn add(&mut self, event: &Event<'_>) {
-        let key = stream_key(0, event.host_bytes(), event.service_bytes());
-        if let Some(&place) = self.places.get(&key) {
-            self.latest[place].set(event);
-        } else if self.latest.len() < CHANGES {
-            self.places.insert(key, self.latest.len());
-            self.latest.push(Kept::new(event));
-        } else {
-            self.skipped += 1;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.latest.is_empty() && self.skipped == 0
-    }
-
-    fn clear(&mut self) {
-        self.places.clear();
-        self.latest.clear();
-        self.skipped = 0;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tidegate_event::{BatchBuilder, NewEvent};
-
-    fn change(changes: &mut Changes, host: &str, metric: i64) {
-        let mut builder = BatchBuilder::new();
-        builder.push(&NewEvent { host: Some(host), metric: Some(metric.into()), ..NewEvent::default() });
-        changes.add(&builder.finish().event(0));
-    }
-
-    #[test]
-    fn of_each_stream_only_the_latest_waits() {
-        let mut changes = Changes::default();
-        for (host, metric) in [("a", 1), ("b", 2), ("a", 3)] {
-            change(&mut changes, host, metric);
-        }
-        let seen = changes.latest.iter().map(|kept| (kept.event().host(), kept.event().metric()));
-        assert_eq!(seen.collect::<Vec<_>>(), [(Some("a"), Some(3.0)), (Some("b"), Some(2.0))]);
-        assert_eq!(changes.skipped, 0);
-    }
-
-    #[test]
-    fn changes_beyond_the_bound_are_skipped_and_counted() {
-        let mut changes = Changes::default();
-        for n in 0..CHANGES + 7 {
-            change(&mut changes, &n.to_string(), 1);
-        }
-        change(&mut changes, "3", 2);
-        assert_eq!((changes.latest.len(), changes.skipped), (CHANGES, 7));
-        assert_eq!(changes.latest[3].event().metric(), Some(2.0));
     }
 }

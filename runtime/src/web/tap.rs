@@ -1,6 +1,7 @@
 //! `GET /api/v1/tap`: every event as it happens, for a terminal; at most so many a second, and told what was left out.
 
 use crate::clock;
+use crate::ingest::NO_ROW;
 use crate::web::App;
 use crate::web::answer::Failure;
 use crate::web::params::Params;
@@ -11,7 +12,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use std::time::{Duration, Instant};
 use tidegate_engine::codec::json::encode_event;
-use tidegate_event::Batch;
+use tidegate_event::{Batch, Event};
 use tokio::time::MissedTickBehavior;
 
 /// Events a second, unless the reader wants fewer or more.
@@ -29,11 +30,19 @@ pub async fn open(State(app): State<App>, uri: Uri) -> Result<Response, Failure>
     let matcher = params.matcher()?;
     let left = params.number("limit", usize::MAX, usize::MAX)?;
     let rate = params.number("rate", RATE, RATE_MAX)?;
-    params.finish("`q`, `limit` and `rate`")?;
+    let positions = params.flag("positions")?;
+    params.finish("`q`, `limit`, `rate` and `positions`")?;
     let reader = Reader::ask(&app, &matcher, false)?;
     let (wire, response) = Wire::open();
     tokio::spawn(async move {
-        let tap = Tap { wire, frames: Frames::default(), left, skipped: 0, bucket: Bucket::new(rate as f64) };
+        let tap = Tap {
+            wire,
+            frames: Frames::default(),
+            left,
+            positions,
+            skipped: 0,
+            bucket: Bucket::new(rate as f64),
+        };
         // The other way to end is that the reader is gone.
         let _ = tap.run(&app, reader).await;
     });
@@ -44,6 +53,8 @@ struct Tap {
     wire: Wire,
     frames: Frames,
     left: usize,
+    /// Whether each event comes with its place in the log.
+    positions: bool,
     skipped: u64,
     bucket: Bucket,
 }
@@ -85,7 +96,11 @@ impl Tap {
                 continue;
             }
             self.left -= 1;
-            self.frames.plain(|text| encode_event(text, &batch.event(row)));
+            let event = batch.event(row);
+            self.frames.plain(|text| match self.positions {
+                true => placed(text, batch.header.position, &event),
+                false => encode_event(text, &event),
+            });
             if self.frames.len() >= CHUNK {
                 self.wire.send(&mut self.frames, patience).await?;
             }
@@ -100,6 +115,15 @@ impl Tap {
             self.frames.named("skipped", |frame| frame.extend_from_slice(text.as_bytes()));
         }
     }
+}
+
+/// An event with its place in the log: the row is null for one that the index made.
+fn placed(text: &mut Vec<u8>, position: u64, event: &Event<'_>) {
+    let row = Some(event.slot()).filter(|row| *row != NO_ROW);
+    let row = row.map_or_else(|| "null".to_owned(), |row| row.to_string());
+    text.extend_from_slice(format!("{{\"position\":{position},\"row\":{row},\"event\":").as_bytes());
+    encode_event(text, event);
+    text.push(b'}');
 }
 
 /// Lets so many through a second, and a second's worth at once.

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// What differs from run to run.
-const VOLATILE: [&str; 5] = ["now", "uptime_s", "address", "position", "process"];
+const VOLATILE: [&str; 6] = ["now", "uptime_s", "address", "position", "process", "at"];
 
 /// The lines of a block: what comes first, headers, and what comes after the empty line.
 struct Block<'a> {

@@ -11,17 +11,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate::dead_letters::{DeadLetters, Keep, Letter, Sender};
+use tidegate::history::{self, History, Sample, Swept};
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
 use tidegate::output::alerts::{About, Alerts, Settings};
 use tidegate::telemetry::{Level, Telemetry};
 use tidegate::web::control::{
     Collected, Control, ControlError, Deployed, Deployment, Difference, History, LastFault, ModuleStatus,
-    PastStatus, RollBack, RuleState, RuleStatus, Terms, TrialStatus,
+    PastStatus, RollBack, RuleLine, RuleLog, RuleState, RuleStatus, Terms, TrialStatus,
 };
-use tidegate::web::{Limits, Web};
+use tidegate::web::{Limits, Views, Web};
 use tidegate_engine::query::Matcher;
-use tidegate_event::{Batch, BatchBuilder, FieldSet, NewEvent, Timestamp};
+use tidegate_event::{Batch, BatchBuilder, FieldSet, NewEvent, Span, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -229,6 +230,14 @@ impl Node {
                     false => Err(vec!["the log is still being read".into()]),
                 })
             },
+            views: Arc::new(Views::memory()),
+            history: {
+                let history =
+                    History::start(history::Settings::default(), telemetry.history.clone()).unwrap();
+                remember(&history);
+                history
+            },
+            archive: None,
             version: "0.1.0".into(),
             http_ack: Level::Logged,
             riemann_ack: Level::Logged,
@@ -342,6 +351,15 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Three points of `web1 http`, before and after it was critical.
+fn remember(history: &History) {
+    let key = tidegate_event::stream_key(0, Some(b"web1"), Some(b"http"));
+    for (seconds, metric, state) in [(-15, 120.0, 1), (-10, 930.5, 3), (0, 118.0, 1)] {
+        let sample = Sample { key, least: metric, most: metric, last: metric, n: 1, state };
+        history.take(&Swept { at: AT + Span::secs(seconds), samples: vec![sample] });
     }
 }
 
@@ -525,10 +543,48 @@ impl Control for FakeControl {
         more.or_else(|| (name == "slow").then(slow))
     }
 
-    fn inspect(&self, wasm: Bytes) -> BoxFuture<'_, Result<Value, ControlError>> {
+    fn lines(&self, name: &str, limit: usize) -> Option<RuleLog> {
+        let line = |level, message: &str, position| RuleLine {
+            at: "2013-04-15T18:06:58.000Z".into(),
+            level,
+            message: message.into(),
+            position,
+            event: Some(json!({ "host": "web1" })),
+            ..RuleLine::default()
+        };
+        (name == "slow").then(|| {
+            let mut lines = vec![
+                line("info", "a first event", 39),
+                line("error", "trap: panicked at src/lib.rs:17:5: division by zero (in on_event)", 40),
+            ];
+            let missed = lines.len().saturating_sub(limit);
+            lines.drain(..missed);
+            RuleLog { rule: name.into(), lines, missed: missed as u64 }
+        })
+    }
+
+    fn keep(&self, wasm: Bytes) -> BoxFuture<'_, Result<Value, ControlError>> {
+        self.inspect(wasm, None)
+    }
+
+    fn inspect(&self, wasm: Bytes, rule: Option<String>) -> BoxFuture<'_, Result<Value, ControlError>> {
         async move {
             if wasm.starts_with(b"\0asm") {
-                Ok(json!({ "name": "slow", "version": "1.2.0", "bytes": wasm.len() }))
+                let running = rule.filter(|rule| rule == "slow").map(|_| {
+                    let changes = json!([{ "what": "version", "from": "1.2.0", "to": "1.3.0" }]);
+                    json!({
+                        "generation": 2, "version": "1.2.0", "changes": changes, "set": { "limit_ms": "250" },
+                        "outputs": { "board": "live" },
+                    })
+                });
+                let parameter = json!({
+                    "name": "limit_ms", "type": "number", "doc": "what is slow", "default": null, "required": true,
+                });
+                Ok(json!({
+                    "module": "b3:7e2d", "name": "slow", "version": "1.3.0", "query": "service = \"http\"", "per": "stream",
+                    "bytes": wasm.len(), "parameters": [parameter], "outputs": [{ "name": "board", "doc": "where it is told" }],
+                    "schema": 1, "sdk": "0.1.0", "imports": [], "running": running,
+                }))
             } else {
                 Err(ControlError::Invalid("a module starts with `\\0asm`, this one does not".into()))
             }
@@ -596,7 +652,8 @@ impl Frames {
         let mut frame = Frame { id: None, event: None, data: None };
         for line in text.lines().filter(|line| !line.is_empty()) {
             match line.split_once(": ") {
-                Some(("id", id)) => frame.id = Some(id.parse().unwrap()),
+                // Of a page's frames the number stands behind the name of the show.
+                Some(("id", id)) => frame.id = Some(id.rsplit('.').next().unwrap().parse().unwrap()),
                 Some(("event", name)) => frame.event = Some(name.into()),
                 Some(("data", data)) => frame.data = Some(serde_json::from_str(data).unwrap()),
                 Some(("", _)) => {}

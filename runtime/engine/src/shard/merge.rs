@@ -5,7 +5,7 @@ use super::{Asked, Step, What};
 use crate::rule::Compared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_event::{Batch, BatchBuilder, FieldSet, Timestamp};
+use tidegate_event::{Batch, BatchBuilder, Field, FieldSet, Timestamp};
 
 /// What came of a position, over all shards.
 #[derive(Debug, Default)]
@@ -48,6 +48,8 @@ pub struct Logged {
     pub level: u8,
     /// The line.
     pub text: String,
+    /// What it was said about, without a description, where it was about an event or a key.
+    pub about: Option<Batch>,
 }
 
 /// Merges the steps of all shards at one position.
@@ -88,6 +90,13 @@ pub fn merge(steps: &[Step]) -> Merged {
                 rule: asked.rule.clone(),
                 level: *level,
                 text: event.description().unwrap_or_default().to_owned(),
+                about: (event.host_bytes().is_some() || event.service_bytes().is_some()).then(|| {
+                    // The line stands where the description stood.
+                    let fields = Field::ALL.into_iter().filter(|field| *field != Field::Description);
+                    let mut one = BatchBuilder::new();
+                    one.copy(&event, fields.collect(), |_| ());
+                    one.finish()
+                }),
             }),
         }
         *number += 1;
