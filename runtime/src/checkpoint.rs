@@ -20,7 +20,7 @@
 mod file;
 mod keeper;
 
-pub use file::{Head, Loaded, load};
+pub use file::{Head, Loaded, load, load_before};
 pub use keeper::{Checkpointer, Commit, Job, Jobs, Settle, Slices};
 
 /// Partial checkpoints after a whole one.

@@ -11,8 +11,10 @@
 //!
 //! Not here: what is older, which the log knows (`web/history.rs`).
 
+mod chart;
 mod track;
 
+pub use chart::Chart;
 pub use track::{STATELESS, Sample, Swept, Tracks};
 
 use crate::clock;
@@ -342,7 +344,7 @@ mod tests {
         for round in 0..40 {
             let samples = (0..4_000).map(|key| sample(key, 1.0, State::Ok)).collect();
             history.take(&Swept { at: at(round), samples });
-            let some = (round as u64 * 1000..round as u64 * 1000 + 1000);
+            let some = round as u64 * 1000..round as u64 * 1000 + 1000;
             let passing = some.map(|key| sample(1_000_000 + key, 1.0, State::Ok)).collect();
             history.take(&Swept { at: at(round), samples: passing });
             let store = history.store();

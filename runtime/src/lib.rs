@@ -8,7 +8,7 @@
 //!    [`dead_letters`]: events that found no way. [`history`]: how streams went, in memory.
 //! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
 //! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
-//!    [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events. [`archive`]: looking back.
+//!    [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events. [`archive`], [`explain`]: looking back.
 //! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
 //! 6. [`node`]: assembles all of that.
 //! 7. [`mod@bench`]: how fast all of this is.
@@ -26,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod data;
 pub mod dead_letters;
+pub mod explain;
 pub mod framed;
 pub mod history;
 pub mod ingest;

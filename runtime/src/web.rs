@@ -9,12 +9,14 @@
 mod alerts;
 mod answer;
 mod assets;
+mod backtests;
 mod board;
 mod body;
 mod complete;
 pub mod control;
 mod dead_letters;
 mod events;
+mod explain;
 mod guard;
 mod health;
 mod history;
@@ -43,6 +45,7 @@ mod when;
 pub use views::Views;
 
 use crate::archive::Archive;
+use crate::backtest::Jobs;
 use crate::clock;
 use crate::dead_letters::DeadLetters;
 use crate::history::History;
@@ -52,6 +55,7 @@ use crate::output::alerts::Alerts;
 use crate::telemetry::{InputStats, Level, Telemetry};
 use crate::web::board::Board;
 use crate::web::control::Control;
+use crate::web::explain::Seen;
 use crate::web::guard::Policy;
 use crate::web::overview::Pulse;
 use crate::web::show::Shows;
@@ -171,6 +175,8 @@ struct Shared {
     views: Arc<Views>,
     history: Arc<History>,
     archive: Option<Archive>,
+    backtests: Jobs,
+    seen: Seen,
     shows: Shows,
     board: Board,
     vocabulary: Vocabulary,
@@ -221,12 +227,15 @@ impl Web {
             views: self.views,
             history: self.history,
             archive: self.archive,
+            backtests: Jobs::default(),
+            seen: Seen::default(),
             shows: Shows::default(),
             board: Board::default(),
             vocabulary: Vocabulary::default(),
             version: self.version,
             limits: self.limits,
         });
+        let backtests = app.backtests.clone();
         let beat = tokio::spawn(overview::beat(app.clone()));
         let port = |listener: Option<TcpListener>, riemann: bool| {
             let (app, stop) = (app.clone(), stop.clone());
@@ -245,6 +254,7 @@ impl Web {
         // Sockets outlive the connections they came from, and close themselves once `stop` is there.
         let readers = u32::try_from(self.limits.readers).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(2), app.readers.acquire_many(readers)).await;
+        backtests.stop();
         let _ = beat.await;
     }
 }
@@ -264,6 +274,9 @@ fn api(app: App) -> Router {
         .route("/api/v1/tap", get(tap::open))
         .route("/api/v1/overview", get(overview::show))
         .route("/api/v1/history", get(history::show))
+        .route("/api/v1/backtests", get(backtests::all).post(backtests::begin))
+        .route("/api/v1/backtests/{id}", get(backtests::one).delete(backtests::end))
+        .route("/api/v1/explain", get(explain::show))
         .route("/api/v1/topology", get(topology::show))
         .route("/api/v1/complete", get(complete::show))
         .route("/api/v1/views", get(views::all))

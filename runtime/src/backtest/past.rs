@@ -43,7 +43,7 @@ impl Past {
         progress: &Progress,
         hand: &mut dyn FnMut(Batch) -> bool,
     ) -> anyhow::Result<Read> {
-        let firsts = firsts(&self.folder)?;
+        let firsts = segments(&self.folder)?;
         let start = self.start(&firsts, range.from)?;
         let bytes = |(first, size): &(u64, u64)| if *first >= start { *size } else { 0 };
         progress.total.store(firsts.iter().map(bytes).sum(), Relaxed);
@@ -143,7 +143,7 @@ impl Past {
 
     /// The last moment of the log.
     pub fn last_moment(&self) -> anyhow::Result<Option<Timestamp>> {
-        for (first, _) in firsts(&self.folder)?.into_iter().rev() {
+        for (first, _) in segments(&self.folder)?.into_iter().rev() {
             let mut reader = Reader::open(&self.folder, first)?;
             let mut last = None;
             while let Some(record) = reader.read()? {
@@ -158,7 +158,7 @@ impl Past {
 
     /// The rules that are deployed at the end of the log, by name.
     pub fn deployed(&self) -> anyhow::Result<BTreeMap<String, Standing>> {
-        let firsts = firsts(&self.folder)?;
+        let firsts = segments(&self.folder)?;
         let Some((last, _)) = firsts.last() else { return Ok(BTreeMap::new()) };
         let mut reader = Reader::open(&self.folder, *last)?;
         let mut catalogue = Catalogue::new(Arc::default());
@@ -188,8 +188,8 @@ fn moment_of(record: &Record) -> Option<Timestamp> {
     }
 }
 
-/// The segments by their first position, with their sizes.
-fn firsts(folder: &Path) -> anyhow::Result<Vec<(u64, u64)>> {
+/// The segments of a log by their first position, with their sizes.
+pub fn segments(folder: &Path) -> anyhow::Result<Vec<(u64, u64)>> {
     let at = folder.display();
     let mut firsts = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("there is no log in {at}"))? {

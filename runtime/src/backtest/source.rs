@@ -9,7 +9,8 @@ use super::late::Late;
 use super::past::Past;
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tidegate_event::{Batch, Span, Timestamp};
 
 /// Recorded events.
@@ -51,6 +52,20 @@ pub struct Progress {
     pub done: AtomicU64,
     /// Events handed on.
     pub events: AtomicU64,
+    /// Set by whoever no longer wants it: then it ends early.
+    pub stop: AtomicBool,
+    /// Leaves so much time to others as it takes itself, and more while they are busy.
+    pub pace: Option<Pace>,
+}
+
+/// Waits for others.
+#[derive(Clone)]
+pub struct Pace(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pace")
+    }
 }
 
 /// What was read: the same each time.
@@ -136,7 +151,10 @@ impl Source {
     ) -> anyhow::Result<Read> {
         let mut hand = |batch: Batch| {
             progress.events.fetch_add(batch.len() as u64, Relaxed);
-            hand(batch)
+            if let Some(Pace(wait)) = &progress.pace {
+                wait();
+            }
+            !progress.stop.load(Relaxed) && hand(batch)
         };
         match self {
             Self::Log(past) => past.read(range, progress, &mut hand),

@@ -197,12 +197,17 @@ fn read(folder: &Path, position: u64) -> anyhow::Result<(Head, Saved)> {
 
 /// The newest checkpoint of a folder that is sound; none if there is none.
 pub fn load(folder: &Path) -> anyhow::Result<Option<Loaded>> {
+    load_before(folder, u64::MAX)
+}
+
+/// The newest one of a position before this one.
+pub fn load_before(folder: &Path, before: u64) -> anyhow::Result<Option<Loaded>> {
     let positions = match list(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         positions => positions.with_context(|| format!("{} cannot be read", folder.display()))?,
     };
     let mut damaged = Vec::new();
-    for position in positions.into_iter().rev() {
+    for position in positions.into_iter().rev().filter(|position| *position < before) {
         match read(folder, position) {
             Ok((head, saved)) => return Ok(Some(Loaded { head, saved, damaged })),
             Err(error) => damaged.push((path_of(folder, position), format!("{error:#}"))),

@@ -5,7 +5,7 @@
 use crate::archive::Archive;
 use crate::backtest::{Past, Progress, Range};
 use crate::clock;
-use crate::history::{Known, Point, Turn};
+use crate::history::{Chart, Known};
 use crate::web::answer::{self, Failure};
 use crate::web::params::Params;
 use crate::web::{App, when};
@@ -13,16 +13,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use tidegate_event::{Span, State as Code, Timestamp, stream_key};
+use tidegate_event::{Span, stream_key};
 
 /// Points unless asked otherwise, and at most.
 const POINTS: (usize, usize) = (300, 2_000);
 /// The log is read for so long at most.
 const READ: Duration = Duration::from_secs(2);
-/// Changes of state in an answer at most.
-const TURNS: usize = 1_000;
 /// What is asked for unless said otherwise.
 const BEFORE: Span = Span::minutes(60);
 
@@ -78,7 +75,7 @@ pub async fn show(State(app): State<App>, uri: Uri) -> Result<Response, Failure>
         .iter()
         .filter(|(at, _)| *at >= whole_from || source == "memory")
         .for_each(|turn| chart.turn(*turn, None));
-    Ok(answer::json(&chart.told(host.as_deref(), service.as_deref(), source, complete)))
+    Ok(answer::json(&told(&chart, host.as_deref(), service.as_deref(), source, complete)))
 }
 
 fn unread(error: &str) -> Failure {
@@ -91,85 +88,17 @@ fn read(archive: &Archive, key: u64, range: Range, chart: &mut Chart) -> anyhow:
     let (started, mut stopped) = (clock::start(), false);
     past.read(range, &Progress::default(), &mut |batch| {
         let now = batch.header.now;
-        for event in batch.events().filter(|event| event.key() == key) {
-            if let Some(metric) = event.metric().filter(|metric| metric.is_finite()) {
-                chart.add(&Point { from: now, least: metric, most: metric, last: metric, n: 1 });
-            }
-            let state = event.state_bytes().map(|_| event.state_code());
-            let word = event.state().filter(|_| state == Some(Code::Other));
-            chart.turn((now, state), word);
-        }
+        batch.events().filter(|event| event.key() == key).for_each(|event| chart.event(now, &event));
         stopped = started.elapsed() > READ;
         !stopped
     })?;
     Ok(!stopped)
 }
 
-/// Points and changes of state on their way into an answer.
-#[derive(Debug)]
-pub struct Chart {
-    from: Timestamp,
-    to: Timestamp,
-    step: Span,
-    points: BTreeMap<i64, Point>,
-    turns: Vec<(Timestamp, Value)>,
-    /// Changes of state that found no room.
-    cut: bool,
-}
-
-impl Chart {
-    /// An empty one with so many points at most.
-    pub fn new(from: Timestamp, to: Timestamp, points: usize) -> Self {
-        let step = ((to - from).0.div_ceil(points as i64)).max(1);
-        // Whole milliseconds, since that is how it is told.
-        let step = Span(step.div_ceil(1000) * 1000);
-        Self { from, to, step, points: BTreeMap::new(), turns: Vec::new(), cut: false }
-    }
-
-    /// Takes in a point. They come in order.
-    pub fn add(&mut self, point: &Point) {
-        let number = (point.from - self.from).0.div_euclid(self.step.0);
-        self.points.entry(number).and_modify(|known| known.add(point)).or_insert(*point);
-    }
-
-    /// Takes in the state from a moment on, if it is another. Of states that have no code the word is told.
-    pub fn turn(&mut self, (at, state): Turn, word: Option<&str>) {
-        let state = match (state, word) {
-            (None, _) => Value::Null,
-            (Some(_), Some(word)) => word.into(),
-            (Some(Code::Other), None) => "other".into(),
-            (Some(state), None) => state.as_str().into(),
-        };
-        if self.turns.last().is_some_and(|(_, last)| *last == state) {
-            return;
-        }
-        match self.turns.len() < TURNS {
-            true => self.turns.push((at, state)),
-            false => self.cut = true,
-        }
-    }
-
-    /// The points as they are told: when, smallest, greatest, last, how many.
-    pub fn points(&self) -> Vec<Value> {
-        let told = |(number, point): (&i64, &Point)| {
-            let at = (self.from.0 + number * self.step.0).div_euclid(1000);
-            json!([at, point.least, point.most, point.last, point.n])
-        };
-        self.points.iter().map(told).collect()
-    }
-
-    /// The stretch of time that a point stands for.
-    pub fn step_ms(&self) -> i64 {
-        self.step.0 / 1000
-    }
-
-    fn told(&self, host: Option<&str>, service: Option<&str>, source: &str, complete: bool) -> Value {
-        let turns: Vec<Value> =
-            self.turns.iter().map(|(at, state)| json!([at.0.div_euclid(1000), state])).collect();
-        json!({
-            "host": host, "service": service, "from": clock::iso8601(self.from), "to": clock::iso8601(self.to),
-            "step_ms": self.step_ms(), "source": source, "points": self.points(), "states": turns,
-            "complete": complete && !self.cut,
-        })
-    }
+fn told(chart: &Chart, host: Option<&str>, service: Option<&str>, source: &str, complete: bool) -> Value {
+    json!({
+        "host": host, "service": service, "from": clock::iso8601(chart.from()), "to": clock::iso8601(chart.to()),
+        "step_ms": chart.step_ms(), "source": source, "points": chart.points(), "states": chart.states(),
+        "complete": complete && !chart.is_cut(),
+    })
 }

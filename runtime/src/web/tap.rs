@@ -72,7 +72,7 @@ impl Tap {
                 () = app.stop.cancelled() => break,
                 () = self.wire.gone() => return Err(Gone),
                 heard = reader.hear() => match heard {
-                    Heard::New(batch) => self.pass(&batch, patience).await?,
+                    Heard::New(batch) => self.pass(app, &batch).await?,
                     Heard::Missed(events) => self.skipped += events,
                     Heard::Held(..) => {}
                     Heard::End => break,
@@ -86,7 +86,7 @@ impl Tap {
         self.wire.send(&mut self.frames, patience).await
     }
 
-    async fn pass(&mut self, batch: &Batch, patience: Duration) -> Result<(), Gone> {
+    async fn pass(&mut self, app: &App, batch: &Batch) -> Result<(), Gone> {
         for row in 0..batch.len() {
             if self.left == 0 {
                 break;
@@ -97,12 +97,15 @@ impl Tap {
             }
             self.left -= 1;
             let event = batch.event(row);
+            if self.positions {
+                app.seen.note(batch.header.position, &event);
+            }
             self.frames.plain(|text| match self.positions {
                 true => placed(text, batch.header.position, &event),
                 false => encode_event(text, &event),
             });
             if self.frames.len() >= CHUNK {
-                self.wire.send(&mut self.frames, patience).await?;
+                self.wire.send(&mut self.frames, app.limits.stall).await?;
             }
         }
         Ok(())

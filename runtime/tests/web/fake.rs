@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate::dead_letters::{DeadLetters, Keep, Letter, Sender};
-use tidegate::history::{self, History, Sample, Swept};
+use tidegate::history::{self, Sample, Swept};
 use tidegate::ingest::{Accepted, Desk, Ingest, Refused, Request, Update};
 use tidegate::output::Delivery;
 use tidegate::output::alerts::{About, Alerts, Settings};
@@ -233,7 +233,7 @@ impl Node {
             views: Arc::new(Views::memory()),
             history: {
                 let history =
-                    History::start(history::Settings::default(), telemetry.history.clone()).unwrap();
+                    history::History::start(history::Settings::default(), telemetry.history.clone()).unwrap();
                 remember(&history);
                 history
             },
@@ -355,7 +355,7 @@ impl Drop for Node {
 }
 
 /// Three points of `web1 http`, before and after it was critical.
-fn remember(history: &History) {
+fn remember(history: &history::History) {
     let key = tidegate_event::stream_key(0, Some(b"web1"), Some(b"http"));
     for (seconds, metric, state) in [(-15, 120.0, 1), (-10, 930.5, 3), (0, 118.0, 1)] {
         let sample = Sample { key, least: metric, most: metric, last: metric, n: 1, state };
@@ -628,6 +628,8 @@ pub struct Frame {
 pub struct Frames {
     response: Response,
     text: String,
+    /// The last id, as it was written.
+    pub last_id: String,
 }
 
 impl Frames {
@@ -636,7 +638,7 @@ impl Frames {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-cache");
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), last_id: String::new() }
     }
 
     /// The next frame, comments included; none at the end of the answer.
@@ -653,7 +655,10 @@ impl Frames {
         for line in text.lines().filter(|line| !line.is_empty()) {
             match line.split_once(": ") {
                 // Of a page's frames the number stands behind the name of the show.
-                Some(("id", id)) => frame.id = Some(id.rsplit('.').next().unwrap().parse().unwrap()),
+                Some(("id", id)) => {
+                    frame.id = Some(id.rsplit('.').next().unwrap().parse().unwrap());
+                    self.last_id = id.into();
+                }
                 Some(("event", name)) => frame.event = Some(name.into()),
                 Some(("data", data)) => frame.data = Some(serde_json::from_str(data).unwrap()),
                 Some(("", _)) => {}

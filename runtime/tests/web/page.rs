@@ -160,3 +160,30 @@ async fn a_module_is_kept_or_only_looked_at() {
         assert_eq!(send(path, kind, body).await.unwrap().status(), status, "{path} {body}");
     }
 }
+
+#[tokio::test]
+async fn how_a_stream_went_is_told_in_points_and_states() {
+    let node = Node::start().await;
+    let path = "/api/v1/history?host=web1&service=http&to=2013-04-15T18:07:00Z";
+    let hour = told(node.get(&format!("{path}&from=2013-04-15T18:06:00Z&points=60")).await).await;
+    assert_eq!((&hour["source"], &hour["step_ms"]), (&json!("memory"), &json!(1000)));
+    let points = hour["points"].as_array().unwrap();
+    // A point stands where its stretch begins, which is five seconds before it was swept.
+    assert_eq!(points[1], json!([1_366_049_203_000_i64, 930.5, 930.5, 930.5, 1]));
+    let states: Vec<_> = hour["states"].as_array().unwrap().iter().map(|turn| &turn[1]).collect();
+    assert_eq!(states, ["ok", "critical", "ok"]);
+    // There is no log, and the memory of this node begins now.
+    assert_eq!(hour["complete"], false);
+    let coarse = told(node.get(&format!("{path}&from=2013-04-15T18:06:00Z&points=1")).await).await;
+    assert_eq!(coarse["points"], json!([[1_366_049_160_000_i64, 118.0, 930.5, 118.0, 3]]));
+    let later = told(node.get("/api/v1/history?host=web1&service=http&from=-1m").await).await;
+    assert_eq!((&later["points"], &later["states"][0][1]), (&json!([]), &json!("ok")));
+    for bad in [
+        "host=a&from=-1x",
+        "from=-1m",
+        "host=a&from=2013-04-15T18:06:00Z&to=2013-04-15T18:06:00Z",
+        "host=a&point=3",
+    ] {
+        assert_eq!(node.get(&format!("/api/v1/history?{bad}")).await.status(), 400, "{bad}");
+    }
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate::output::Delivery;
+use tidegate::web::Limits;
 use tidegate_event::NewEvent;
 
 #[tokio::test]
@@ -26,12 +27,116 @@ async fn a_page_begins_with_what_is_there_and_goes_on_with_what_changes() {
 }
 
 #[tokio::test]
-async fn frames_are_numbered_without_gaps() {
+async fn frames_of_events_are_numbered_without_gaps_and_the_others_not_at_all() {
     let node = Node::start().await;
     let mut page = Frames::of(node.get("/api/v1/stream").await);
-    for number in 1..=5 {
-        assert_eq!(page.next().await.unwrap().id, Some(number));
+    let publisher = async {
+        for n in 0.. {
+            node.publish(&one("a", "b", n)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let listener = async {
+        let mut ids = Vec::new();
+        while ids.len() < 5 {
+            let frame = page.next().await.unwrap();
+            let events = matches!(frame.event.as_deref(), Some("snapshot" | "delta"));
+            assert_eq!(frame.id.is_some(), events, "{frame:?}");
+            ids.extend(frame.id);
+        }
+        ids
+    };
+    tokio::select! {
+        () = publisher => {}
+        ids = listener => assert!(ids.windows(2).all(|two| two[1] == two[0] + 1), "{ids:?}"),
     }
+}
+
+async fn come_back(node: &Node, path: &str, id: &str) -> Frames {
+    Frames::of(node.ask(reqwest::Method::GET, path).header("last-event-id", id).send().await.unwrap())
+}
+
+/// The next frame of this name, with its id as it was written.
+async fn with_id(page: &mut Frames, name: &str) -> (String, Value) {
+    loop {
+        let frame = page.next().await.unwrap();
+        if frame.event.as_deref() == Some(name) {
+            return (page.last_id.clone(), frame.data.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_comes_back_is_sent_what_has_changed_since() {
+    let node = Node::start().await;
+    let path = "/api/v1/stream?q=metric+!%3D+nil";
+    let mut page = Frames::of(node.get(path).await);
+    let (first, _) = with_id(&mut page, "snapshot").await;
+    node.publish(&one("a", "x", 1)).await;
+    let (second, _) = with_id(&mut page, "delta").await;
+    drop(page);
+    for (host, n) in [("a", 2), ("b", 3), ("a", 4)] {
+        node.publish(&one(host, "x", n)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let metrics = |snapshot: &Value| -> Vec<i64> {
+        let events = snapshot["events"].as_array().unwrap().iter();
+        events.map(|event| event["metric"].as_i64().unwrap()).collect()
+    };
+    let mut page = come_back(&node, path, &second).await;
+    let (now, snapshot) = with_id(&mut page, "snapshot").await;
+    assert_eq!((&snapshot["reset"], metrics(&snapshot)), (&json!(false), vec![3, 4]));
+    // It goes on from there.
+    node.publish(&one("c", "x", 5)).await;
+    let (_, delta) = with_id(&mut page, "delta").await;
+    assert_eq!(metrics(&delta), [5]);
+    let mut page = come_back(&node, path, &now).await;
+    assert_eq!(metrics(&with_id(&mut page, "snapshot").await.1), [5]);
+    let mut page = come_back(&node, path, &first).await;
+    assert_eq!(metrics(&with_id(&mut page, "snapshot").await.1), [3, 4, 5]);
+    // Another show, or another life of the node: then everything is new.
+    for id in ["00000000.1", "nonsense", "", "99"] {
+        let mut page = come_back(&node, path, id).await;
+        assert_eq!(with_id(&mut page, "snapshot").await.1["reset"], true, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_ask_the_same_share_one_question_and_see_the_same() {
+    let node = Node::start().await;
+    let mut pages = Vec::new();
+    for _ in 0..20 {
+        let mut page = Frames::of(node.get("/api/v1/stream?q=service+%3D+%22x%22").await);
+        page.named("snapshot").await;
+        pages.push(page);
+    }
+    let mut other = Frames::of(node.get("/api/v1/stream?q=service+%3D+%22y%22").await);
+    other.named("snapshot").await;
+    node.await_subscribers(2).await;
+    node.publish(&one("a", "x", 1)).await;
+    let mut seen = Vec::new();
+    for page in &mut pages {
+        seen.push(with_id(page, "delta").await);
+    }
+    assert!(seen.windows(2).all(|two| two[0] == two[1]));
+    assert_eq!(seen[0].1["events"][0]["metric"], 1);
+}
+
+#[tokio::test]
+async fn a_page_chooses_its_frames() {
+    let node = Node::start().await;
+    let mut page = Frames::of(node.get("/api/v1/stream?frames=overview,rules").await);
+    for _ in 0..4 {
+        let frame = page.next().await.unwrap();
+        assert!(matches!(frame.event.as_deref(), Some("overview" | "rules") | None), "{frame:?}");
+    }
+    node.await_subscribers(0).await;
+    let mut page = Frames::of(node.get("/api/v1/stream?frames=delta").await);
+    node.await_subscribers(1).await;
+    node.publish(&one("a", "x", 1)).await;
+    let first = page.next().await.unwrap();
+    assert_eq!(first.event.as_deref(), Some("delta"));
+    assert_eq!(node.get("/api/v1/stream?frames=deltas").await.status(), 400);
 }
 
 #[tokio::test]
@@ -214,7 +319,8 @@ async fn a_silent_tap_has_a_heartbeat() {
 
 #[tokio::test]
 async fn a_reader_that_leaves_is_forgotten() {
-    let node = Node::start().await;
+    let linger = Duration::from_millis(500);
+    let node = Node::limited(Limits { linger, ..Limits::default() }).await;
     let page = Frames::of(node.get("/api/v1/stream").await);
     let tap = Frames::of(node.get("/api/v1/tap").await);
     node.await_subscribers(2).await;

@@ -103,6 +103,15 @@ impl Query {
         &self.root
     }
 
+    /// The queries that all have to hold for this one to hold, each with its predicate in prefix form for a text.
+    pub fn parts(&self) -> Vec<Self> {
+        let part = |root: &Expr| Self { text: root.to_string(), root: root.clone(), warnings: Vec::new() };
+        match &self.root {
+            Expr::And(all) => all.iter().map(part).collect(),
+            root => vec![part(root)],
+        }
+    }
+
     /// What is allowed and yet hardly meant.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

@@ -32,6 +32,11 @@ impl<R: Search> Matching<R> {
         Ok(Self::new(Planned::new(&Query::parse(text)?)?))
     }
 
+    /// Plans a query that was read and makes it ready.
+    pub fn of(query: &Query) -> Result<Self, QueryError> {
+        Ok(Self::new(Planned::new(query)?))
+    }
+
     /// The query as it was written.
     pub fn text(&self) -> &str {
         &self.0.text
