@@ -31,8 +31,8 @@ mod reader;
 mod riemann;
 mod rules;
 mod search;
-mod silences;
 mod show;
+mod silences;
 mod sse;
 mod state;
 mod stream;
@@ -235,6 +235,7 @@ impl Web {
             version: self.version,
             limits: self.limits,
         });
+        let alerts = tokio::spawn(overview::follow_alerts(app.clone()));
         let backtests = app.backtests.clone();
         let beat = tokio::spawn(overview::beat(app.clone()));
         let port = |listener: Option<TcpListener>, riemann: bool| {
@@ -255,7 +256,7 @@ impl Web {
         let readers = u32::try_from(self.limits.readers).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(2), app.readers.acquire_many(readers)).await;
         backtests.stop();
-        let _ = beat.await;
+        let _ = tokio::join!(beat, alerts);
     }
 }
 

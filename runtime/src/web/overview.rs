@@ -3,15 +3,18 @@
 
 use crate::clock;
 use crate::output::Breaker;
+use crate::output::alerts::{Counts, Wanted};
 use crate::telemetry::{InputStats, OutputStats, Process, ShardStats, Telemetry};
 use crate::web::answer;
-use crate::web::ranking::{self, Order, Wanted};
+use crate::web::control::RuleState;
+use crate::web::ranking::{self, Order};
 use crate::web::rates::{InputRate, Rate, Rates};
 use crate::web::{App, Shared};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Mutex;
 use std::time::Duration;
 use tidegate_event::{State as Code, Timestamp};
@@ -35,6 +38,24 @@ struct Overview<'a> {
     log: Log,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    alerts: Alerts,
+    banners: Vec<Banner>,
+}
+
+/// How many alerts are open, and the one that has been firing for longest.
+#[derive(Debug, Serialize)]
+struct Alerts {
+    firing: usize,
+    acknowledged: usize,
+    silenced: usize,
+    oldest: Option<Value>,
+}
+
+/// Something that everybody who looks should know.
+#[derive(Debug, Serialize)]
+struct Banner {
+    level: &'static str,
+    text: String,
 }
 
 /// What waits before the shards.
@@ -123,8 +144,16 @@ struct Output {
     last_error: Option<String>,
 }
 
+/// Alerts that a page is shown, and how often it may be shown them anew.
+const ALERTS: usize = 200;
+const ALERTS_EVERY: Duration = Duration::from_millis(500);
+
+/// Banners of a kind; of more, the number is told.
+const BANNERS: usize = 3;
+
 /// The rules that a page is shown each second.
-const SHOWN: Wanted = Wanted { order: Order::Activity, limit: 100, after: None, find: None };
+const SHOWN: ranking::Wanted =
+    ranking::Wanted { order: Order::Activity, limit: 100, after: None, find: None };
 
 /// What is known once a second.
 #[derive(Debug)]
@@ -132,6 +161,7 @@ pub struct Pulse {
     rates: Mutex<Rates>,
     overview: watch::Sender<Bytes>,
     rules: watch::Sender<Bytes>,
+    alerts: watch::Sender<Bytes>,
 }
 
 impl Default for Pulse {
@@ -140,6 +170,7 @@ impl Default for Pulse {
             rates: Mutex::default(),
             overview: watch::Sender::new(Bytes::new()),
             rules: watch::Sender::new(Bytes::new()),
+            alerts: watch::Sender::new(Bytes::new()),
         }
     }
 }
@@ -153,6 +184,11 @@ impl Pulse {
     /// The list of rules, each time it is new.
     pub fn rules(&self) -> watch::Receiver<Bytes> {
         self.rules.subscribe()
+    }
+
+    /// The open alerts, each time they are new; empty before anybody has looked.
+    pub fn alerts(&self) -> watch::Receiver<Bytes> {
+        self.alerts.subscribe()
     }
 
     /// Looks at the rates.
@@ -180,6 +216,32 @@ pub async fn beat(app: App) {
         }
         if app.pulse.rules.receiver_count() > 0 {
             app.pulse.rules.send_replace(written(&ranking::rank(&app, &SHOWN)));
+        }
+    }
+}
+
+/// Writes the open alerts down when they have changed, at most twice a second, while somebody looks.
+pub async fn follow_alerts(app: App) {
+    let changes = app.alerts.changed();
+    let mut tick = tokio::time::interval(ALERTS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut written_at = None;
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if app.pulse.alerts.receiver_count() == 0 {
+            if written_at.take().is_some() {
+                app.pulse.alerts.send_replace(Bytes::new());
+            }
+            continue;
+        }
+        let now = *changes.borrow();
+        if written_at != Some(now) {
+            written_at = Some(now);
+            let open = Wanted { limit: ALERTS, ..Wanted::default() };
+            app.pulse.alerts.send_replace(written(&app.alerts.list(&open).json()));
         }
     }
 }
@@ -214,6 +276,8 @@ fn overview(app: &Shared) -> Overview<'_> {
         }
     }
     let (used, limit) = app.ingest.in_flight();
+    let banners = banners(app, used, limit);
+    let Counts { firing, acknowledged, silenced, oldest, .. } = app.alerts.counts();
     app.pulse.rates(|rates| Overview {
         version: &app.version,
         uptime_s: app.started.elapsed().as_secs(),
@@ -237,7 +301,49 @@ fn overview(app: &Shared) -> Overview<'_> {
         },
         inputs: telemetry.inputs().into_iter().map(|(name, stats)| input(rates, name, &stats)).collect(),
         outputs: telemetry.outputs().into_iter().map(|(name, stats)| output(rates, name, &stats)).collect(),
+        alerts: Alerts { firing, acknowledged, silenced, oldest },
+        banners,
     })
+}
+
+/// What is wrong with the node itself, the worst first.
+fn banners(app: &Shared, used: usize, limit: usize) -> Vec<Banner> {
+    let telemetry = &app.telemetry;
+    let mut banners = Vec::new();
+    let mut tell = |level, text: String| banners.push(Banner { level, text });
+    if let Some(trouble) = telemetry.log.trouble() {
+        tell("critical", format!("nothing is taken in: {trouble}"));
+    }
+    if used > limit / 10 * 9 {
+        tell("critical", "overloaded: events wait for room or are refused".into());
+    }
+    let outputs = telemetry.outputs().into_iter();
+    let down: Vec<String> =
+        outputs.filter(|(_, stats)| stats.healthy.get() == 0).map(|(name, _)| name).collect();
+    if !down.is_empty() {
+        tell("warning", format!("{} failing: {}", noun(down.len(), "output"), several(&down)));
+    }
+    let names = app.control.names().into_iter();
+    let mut left_out: Vec<String> =
+        names.filter(|(_, state)| *state == RuleState::Quarantined).map(|(name, _)| name).collect();
+    if !left_out.is_empty() {
+        left_out.sort();
+        tell("warning", format!("{} in quarantine: {}", noun(left_out.len(), "rule"), several(&left_out)));
+    }
+    banners
+}
+
+fn noun(n: usize, word: &str) -> String {
+    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
+}
+
+/// The first of some names, and how many more there are.
+fn several(names: &[String]) -> String {
+    let shown = names[..names.len().min(BANNERS)].join(", ");
+    match names.len().saturating_sub(BANNERS) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn shard(telemetry: &Telemetry, rates: &Rates, number: usize, stats: &ShardStats) -> Shard {

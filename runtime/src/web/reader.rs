@@ -1,7 +1,7 @@
 //! Whoever asks a standing question: one of a limited number, and not allowed to stay behind for ever.
 
 use crate::clock;
-use crate::ingest::{Refused, Subscription, Update};
+use crate::ingest::{Subscription, Update};
 use crate::web::App;
 use crate::web::answer::Failure;
 use axum::http::StatusCode;
@@ -57,13 +57,6 @@ impl Reader {
     /// Listens for somebody who needs no place.
     pub fn listen(subscription: Subscription) -> Self {
         Self { subscription, behind: None, _place: None }
-    }
-
-    /// Asks again from the start, for a reader who has missed something.
-    pub fn ask_again(&mut self, app: &App, matcher: &Matcher) -> Result<(), Refused> {
-        self.subscription = app.ingest.subscribe(matcher, true)?;
-        self.behind = None;
-        Ok(())
     }
 
     /// What comes next.

@@ -35,7 +35,7 @@ const SNAPSHOT: usize = 10_000;
 const AFRESH: Duration = Duration::from_secs(10);
 
 /// Kinds of frames that can be chosen.
-const KINDS: [&str; 5] = ["snapshot", "delta", "overview", "rules", "forwarded"];
+const KINDS: [&str; 6] = ["snapshot", "delta", "overview", "rules", "forwarded", "alerts"];
 
 /// `GET /api/v1/stream`
 pub async fn open(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Result<Response, Failure> {
@@ -224,10 +224,16 @@ impl Page {
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Failure> {
         let events = Events::new(&app, &matcher, kinds, last)?;
-        let all = [("overview", app.pulse.overview()), ("rules", app.pulse.rules())];
+        let all = [
+            ("overview", app.pulse.overview()),
+            ("rules", app.pulse.rules()),
+            ("alerts", app.pulse.alerts()),
+        ];
         let mut news: Vec<_> = all.into_iter().filter(|(name, _)| kinds.contains(name)).collect();
         // What is there now may be from the last time that anybody looked.
         news.iter_mut().for_each(|(_, news)| drop(news.borrow_and_update()));
+        // Alerts are written only when something has changed: what is there is as they are.
+        news.iter_mut().filter(|(name, _)| *name == "alerts").for_each(|(_, news)| news.mark_changed());
         let forwarded = kinds.contains(&"forwarded").then(|| app.board.look(&app));
         Ok(Self { events, news, forwarded, app, matcher, _place: place })
     }
@@ -281,6 +287,9 @@ impl Page {
         for (name, news) in &mut self.news {
             if news.has_changed().unwrap_or(false) {
                 let news = news.borrow_and_update();
+                if news.is_empty() {
+                    continue;
+                }
                 frames.marked(name, None, |text| text.extend_from_slice(&news));
             }
         }

@@ -187,3 +187,73 @@ async fn how_a_stream_went_is_told_in_points_and_states() {
         assert_eq!(node.get(&format!("/api/v1/history?{bad}")).await.status(), 400, "{bad}");
     }
 }
+
+#[tokio::test]
+async fn without_a_log_an_event_that_a_tap_has_shown_is_explained_by_the_queries() {
+    let node = Node::start().await;
+    let mut tap = Frames::of(node.get("/api/v1/tap?positions=true&limit=2").await);
+    node.await_subscribers(1).await;
+    let mut batch = sample();
+    batch.header.position = 42;
+    for (_, updates) in node.subscribers() {
+        updates.send(Update::Events(Arc::new(batch.clone()))).await.unwrap();
+    }
+    while tap.next().await.is_some() {}
+    let explained = told(node.get("/api/v1/explain?position=42&row=0").await).await;
+    assert_eq!((&explained["complete"], &explained["event"]["service"]), (&json!(false), &json!("http")));
+    assert!(explained["note"].as_str().unwrap().contains("there is no log"), "{explained}");
+    let rule = &explained["rules"][0];
+    assert_eq!((&rule["name"], &rule["matched"], &rule["why"]), (&json!("slow"), &json!(true), &Value::Null));
+    assert_eq!(node.get("/api/v1/explain?position=43&row=0").await.status(), 404);
+    for bad in ["position=1", "row=1", "position=x&row=0", "position=1&row=0&depth=3"] {
+        assert_eq!(node.get(&format!("/api/v1/explain?{bad}")).await.status(), 400, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_wish_for_a_backtest_says_what_is_wrong_with_it() {
+    let node = Node::start().await;
+    let post = |body: &str| node.ask(Method::POST, "/api/v1/backtests").body(body.to_owned()).send();
+    for bad in [
+        "",
+        "[]",
+        "{}",
+        r#"{"rule":"a","module":"b"}"#,
+        r#"{"rule":"a","from":"yesterday"}"#,
+        r#"{"rule":"a","form":"-1h"}"#,
+        r#"{"rule":"a","from":"-1h","to":"-2h"}"#,
+        r#"{"rule":"a","against":{}}"#,
+    ] {
+        assert_eq!(post(bad).await.unwrap().status(), 400, "{bad}");
+    }
+    assert_eq!(post(r#"{"rule":"slow"}"#).await.unwrap().status(), 409);
+    assert_eq!(node.get("/api/v1/backtests/1").await.status(), 404);
+    assert_eq!(node.ask(Method::DELETE, "/api/v1/backtests/x").send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_node_is_told_in_banners() {
+    let node = Node::start().await;
+    assert_eq!(told(node.get("/api/v1/overview").await).await["banners"], json!([]));
+    for name in ["a", "b", "c", "d"] {
+        node.telemetry.add_output(name, "webhook").healthy.set(0);
+    }
+    node.telemetry.log.set_trouble(Some("no space left on device".into()));
+    let overview = told(node.get("/api/v1/overview").await).await;
+    let banners = json!([
+        { "level": "critical", "text": "nothing is taken in: no space left on device" },
+        { "level": "warning", "text": "4 outputs failing: a, b, c and 1 more" },
+    ]);
+    assert_eq!(overview["banners"], banners);
+    assert_eq!(overview["alerts"]["firing"], 0);
+}
+
+#[tokio::test]
+async fn a_page_is_shown_the_open_alerts() {
+    let node = Node::start().await;
+    let mut page = Frames::of(node.get("/api/v1/stream?frames=alerts").await);
+    assert_eq!(page.named("alerts").await["alerts"], json!([]));
+    // Whoever comes later is shown them as well, although nothing has changed.
+    let mut other = Frames::of(node.get("/api/v1/stream?frames=alerts").await);
+    assert_eq!(other.named("alerts").await["total"], 0);
+}
