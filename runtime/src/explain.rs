@@ -96,8 +96,11 @@ pub struct Saw {
 pub struct Effect {
     /// `emit`, `forward` or `log`.
     pub kind: &'static str,
-    /// The output, and the name under which the rule declares it.
+    /// The configured output.
     pub output: Option<String>,
+    /// The name under which the rule declares it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
     /// The event; none for a line.
     pub event: Option<Value>,
     /// Of a line: how grave it is.
@@ -463,14 +466,12 @@ fn effect(what: &What, event: &Event<'_>, held_back: bool) -> Effect {
     let whole = Effect { event: told(event), held_back, ..Effect::default() };
     match what {
         What::Emit => Effect { kind: "emit", ..whole },
-        What::Forward { declared, output } => {
-            let output = Some(if declared == output {
-                output.to_string()
-            } else {
-                format!("{declared} → {output}")
-            });
-            Effect { kind: "forward", output, ..whole }
-        }
+        What::Forward { declared, output } => Effect {
+            kind: "forward",
+            output: Some(output.to_string()),
+            declared: Some(declared.to_string()),
+            ..whole
+        },
         What::Log { level } => Effect {
             kind: "log",
             level: Some(["error", "warning", "info", "debug", "trace"][usize::from((*level).min(4))]),

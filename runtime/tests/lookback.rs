@@ -10,7 +10,8 @@ use tidegate::node::Node;
 fn config(data: &Path, more: &str) -> Config {
     let text = format!(
         "data = {:?}\n[engine]\nshards = 2\n[http]\naddress = \"127.0.0.1:0\"\n[websocket]\naddress = \"127.0.0.1:0\"\n\
-         [instrumentation]\nenabled = false\n[history]\nstep = \"1s\"\n{more}",
+         [instrumentation]\nenabled = false\n[history]\nstep = \"1s\"\n\
+         [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\nudp = \"127.0.0.1:0\"\n{more}",
         data.display().to_string()
     );
     config::parse(Source { path: None, text }, &Environment::default()).unwrap()
@@ -103,10 +104,8 @@ async fn an_event_is_explained_by_what_its_rule_remembered_and_asked_for() {
 
     let explained = explain(&play, crossing).await;
     assert_eq!((&explained["complete"], &explained["note"]), (&json!(true), &Value::Null), "{explained}");
-    assert_eq!(
-        (&explained["event"]["metric"], &explained["index"]["before"]["metric"]),
-        (&json!(80), &json!(10))
-    );
+    let metrics = [&explained["event"]["metric"], &explained["index"]["before"]["metric"]].map(Value::as_f64);
+    assert_eq!(metrics, [Some(80.0), Some(10.0)]);
     let rule = &explained["rules"][0];
     assert_eq!(
         (&rule["name"], &rule["matched"], &rule["key"]),
@@ -114,7 +113,7 @@ async fn an_event_is_explained_by_what_its_rule_remembered_and_asked_for() {
     );
     assert_ne!(rule["before"], rule["after"], "{rule}");
     let effect = &rule["effects"][0];
-    assert_eq!((&effect["kind"], &effect["output"]), (&json!("forward"), &json!("pager → live")), "{rule}");
+    assert_eq!((&effect["kind"], &effect["output"]), (&json!("forward"), &json!("live")), "{rule}");
     assert_eq!(effect["event"]["state"], "critical");
 
     // A rule that does not want the event says why; a restart changes nothing of what was.
@@ -149,7 +148,7 @@ async fn a_checkpoint_on_the_way_changes_nothing_of_an_explanation() {
     let crossing = play.send("web1", 80.0).await;
     let explained = explain(&play, crossing).await;
     assert_eq!(explained["complete"], true, "{explained}");
-    assert_eq!(explained["index"]["before"]["metric"], 5);
+    assert_eq!(explained["index"]["before"]["metric"].as_f64(), Some(5.0));
     assert_eq!(explained["rules"][0]["effects"][0]["event"]["state"], "critical");
     assert_eq!(
         explained["rules"][0]["before"]["average"],

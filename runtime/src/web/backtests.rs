@@ -139,11 +139,16 @@ fn told(job: &Job, whole: bool) -> Value {
     };
     let moment = |at: Timestamp| (at > Timestamp(i64::MIN) && at < Timestamp::NEVER).then(|| iso8601(at));
     let wish = &job.wish;
+    let mut asked = side(&wish.rule);
+    asked["against"] = wish.against.as_ref().map_or(Value::Null, side);
+    (asked["from"], asked["to"]) = (moment(wish.from).into(), moment(wish.to).into());
+    asked["chart"] = wish
+        .chart
+        .as_ref()
+        .map_or(Value::Null, |(host, service)| json!({ "host": host, "service": service }));
     let mut told = json!({
         "id": job.id.to_string(), "status": job.status.name(), "progress": (job.progress() * 1e3).round() / 1e3,
-        "error": job.error, "by": wish.by, "at": iso8601(job.at), "rule": side(&wish.rule),
-        "against": wish.against.as_ref().map(side), "from": moment(wish.from), "to": moment(wish.to),
-        "chart": wish.chart.as_ref().map(|(host, service)| json!({ "host": host, "service": service })),
+        "error": job.error, "by": wish.by, "at": iso8601(job.at), "asked": asked,
     });
     if whole {
         told["report"] = match (&job.report, job.status) {

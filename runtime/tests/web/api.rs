@@ -208,6 +208,8 @@ async fn the_overview_shows_every_counter_once() {
                       "queued_bytes": 7, "per_second": 0.0, "delivered": 5, "dropped": 0, "failed": 0,
                       "breaker": "closed", "spool_bytes": 0,
                       "last_error": "refused" }],
+        "alerts": { "firing": 0, "acknowledged": 0, "silenced": 0, "oldest": null },
+        "banners": [{ "level": "warning", "text": "1 output failing: board" }],
     });
     assert_eq!(seen, expected);
 }

@@ -146,7 +146,8 @@ async fn there_are_only_so_many_connections_and_the_rest_is_told() {
 
 #[tokio::test]
 async fn there_are_only_so_many_readers() {
-    let node = Node::limited(Limits { readers: 2, ..Limits::default() }).await;
+    let node =
+        Node::limited(Limits { readers: 2, linger: Duration::from_millis(200), ..Limits::default() }).await;
     let page = Frames::of(node.get("/api/v1/stream").await);
     let request = node.ask_riemann(Method::GET, "/index?query=true").header("accept", "text/event-stream");
     let board = Frames::of(request.send().await.unwrap());
