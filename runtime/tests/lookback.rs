@@ -206,6 +206,8 @@ async fn a_backtest_over_http_says_when_each_version_would_have_fired() {
     play.average("50").await;
     for metric in [10.0, 30.0, 80.0, 10.0] {
         play.send("web1", metric).await;
+        // Times are told in milliseconds.
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let wish = json!({
         "rule": "avg", "set": { "limit": "20" }, "against": { "rule": "avg" }, "from": "-1h",
