@@ -24,14 +24,22 @@ mod encode;
 pub mod file;
 pub mod graphite;
 pub mod http;
+pub mod influxdb;
 mod json;
 mod keeper;
 mod kinds;
+pub mod labels;
+mod lines;
 pub mod notice;
+pub mod opentsdb;
+pub mod prometheus;
 mod queue;
+mod recent;
+pub mod remote_write;
 pub mod riemann;
 mod runner;
 mod spool;
+pub mod statsd;
 pub mod stream;
 pub mod template;
 #[cfg(test)]
@@ -229,7 +237,8 @@ impl Outputs {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
                 inner.filters.push((output.name.clone(), matcher));
             }
-            let place = Place { output: output.name.clone() };
+            let (name, streams) = (output.name.clone(), telemetry.streams.clone());
+            let place = Place { output: name, batch: output.common.batch, streams };
             let (waiting, common, letters) = (queue.clone(), output.common.clone(), letters.clone());
             if let OutputKind::Alerts(settings) = &output.kind {
                 let desk = DeskSink::new(&inner.alerts, &output.name, settings.clone());

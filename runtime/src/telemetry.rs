@@ -4,9 +4,11 @@
 //! The books balance: for each input `received = accepted + rejected + shed`, for each output
 //! `taken = delivered + dropped + failed + queued`.
 
+mod exposition;
 mod histogram;
 mod process;
 
+pub use exposition::{Exposition, Full, Series};
 pub use histogram::{Histogram, Times};
 pub use process::Process;
 
@@ -434,6 +436,8 @@ pub struct Telemetry {
     pub events: Counter,
     /// The last position that was handed to the shards.
     pub position: Gauge,
+    /// What outputs of type `prometheus` show.
+    pub streams: Arc<Exposition>,
     /// Subscribers there are.
     pub subscribers: Gauge,
     /// Events that subscribers missed because they read too slowly.

@@ -307,6 +307,7 @@ fn api(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
+        .route("/metrics/streams", get(metrics::streams))
         .fallback(get(assets::serve))
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)

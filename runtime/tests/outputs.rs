@@ -2,6 +2,12 @@
 //! nothing goes uncounted.
 
 mod fake_node;
+#[path = "outputs/previews.rs"]
+mod previews;
+#[path = "outputs/stores.rs"]
+mod stores;
+#[path = "outputs/tls.rs"]
+mod tls;
 
 use fake_node::{Mood, Node, assert_output_balances, eventually};
 use proptest::prelude::*;
@@ -91,8 +97,8 @@ fn wire(address: &str) -> stream::Settings {
 }
 
 fn graphite(address: SocketAddr, prefix: &str) -> OutputKind {
-    let wire = wire(&address.to_string());
-    OutputKind::Graphite(graphite::Settings { wire, prefix: prefix.into() })
+    let settings = graphite::Settings::at(wire(&address.to_string()));
+    OutputKind::Graphite(graphite::Settings { prefix: prefix.into(), ..settings })
 }
 
 fn riemann(address: &str) -> OutputKind {
@@ -357,6 +363,47 @@ async fn a_file_that_is_moved_away_is_begun_anew() {
     assert!(std::fs::read_to_string(&path).unwrap().contains("7:slow_api:1"));
 }
 
+#[tokio::test]
+async fn a_file_that_is_large_enough_is_moved_on_and_so_many_old_ones_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.log");
+    let section = format!(
+        "type = \"file\"\npath = {path:?}\nrotate_size = \"1KiB\"\nkeep = 2\ntemplate = \"{{{{ service }}}} {}\"",
+        "x".repeat(300)
+    );
+    let running = Running::new(stores::kind(&section), Common { batch: 1, ..Common::default() });
+    running.send(0..14);
+    running.settled().await;
+    let services = |name: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(services("alerts.log"), ["s12", "s13"]);
+    assert_eq!(services("alerts.log.1"), ["s9", "s10", "s11"]);
+    assert_eq!(services("alerts.log.2"), ["s6", "s7", "s8"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "the oldest has gone");
+}
+
+#[tokio::test]
+async fn a_file_that_is_old_enough_is_moved_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.log");
+    std::fs::write(&path, "old\n").unwrap();
+    let kind = |age: &str| {
+        stores::kind(&format!("type = \"file\"\npath = {path:?}\nrotate_every = {age:?}\ntemplate = \"new\""))
+    };
+    let young = Running::new(kind("1d"), Common::default());
+    young.send(0..1);
+    young.settled().await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old\nnew\n");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let old = Running::new(kind("1s"), Common::default());
+    old.send(0..1);
+    old.settled().await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("alerts.log.1")).unwrap(), "old\nnew\n");
+}
+
 /// Reads lines of the next connection until there are so many, then drops it.
 async fn carbon(listener: &TcpListener, lines: usize) -> Vec<String> {
     let (stream, _) = listener.accept().await.unwrap();
@@ -382,11 +429,9 @@ async fn a_carbon_that_vanishes_and_returns_gets_what_was_sent_meanwhile() {
     eventually("it is known to be down", || stats.healthy.get() == 0 && stats.retries.get() >= 1).await;
     assert_eq!(stats.delivered.get(), 1);
     let listener = TcpListener::bind(address).await.unwrap();
-    let lines = carbon(&listener, 3).await;
-    assert_eq!(
-        lines,
-        ["tide.web1.s1 1 1700000000", "tide.web1.s2 2 1700000000", "tide.web1.s3 3 1700000000"]
-    );
+    let lines = carbon(&listener, 4).await;
+    let expected: Vec<_> = (0..4).map(|n| format!("tide.web1.s{n} {n} 1700000000")).collect();
+    assert_eq!(lines, expected, "what was written last comes first, once more");
     running.settled().await;
     assert_eq!((stats.delivered.get(), stats.healthy.get()), (4, 1));
 }
@@ -515,7 +560,7 @@ async fn an_output_with_a_query_of_its_own_gets_what_the_index_gets() {
 #[tokio::test]
 async fn an_output_whose_query_does_not_parse_is_not_started() {
     let common = Common { filter: Some("state = ".into()), ..Common::default() };
-    let output = Output::new("all", common, OutputKind::Console(console::Settings));
+    let output = Output::new("all", common, OutputKind::Console(console::Settings::default()));
     let error = Outputs::start(&[output], &Telemetry::default()).unwrap_err();
     assert!(error.to_string().starts_with("output all: "), "{error}");
 }

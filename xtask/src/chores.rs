@@ -4,7 +4,7 @@
 //! everything. Chores that need more than Rust are asked for by name.
 
 use crate::program::{self, Workspace, cargo, command, find, run as start};
-use crate::{book, chaos, demo, instructions, tidy};
+use crate::{book, chaos, demo, instructions, receivers, tidy};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ pub struct Wish {
     pub page: bool,
     /// Those that break a node on purpose.
     pub chaos: bool,
+    /// Those that write to other people's software.
+    pub receivers: bool,
     /// Only those whose name contains this.
     pub only: Option<String>,
 }
@@ -33,6 +35,8 @@ enum Kind {
     Page,
     /// `--chaos`
     Chaos,
+    /// `--receivers`
+    Receivers,
 }
 
 struct Chore {
@@ -92,6 +96,8 @@ const CHORES: &[Chore] = &[
     Chore { name: "chaos reload", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "reload") },
     Chore { name: "chaos sink", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "sink") },
     Chore { name: "chaos rules", kind: Kind::Chaos, needs: &[], work: |w| chaos::short(w, "rules") },
+    // What is missing is named by the chore itself: the others are tried all the same.
+    Chore { name: "receivers", kind: Kind::Receivers, needs: &[], work: receivers::short },
     Chore { name: "chaos planted", kind: Kind::Chaos, needs: &["strace"], work: chaos::planted },
 ];
 
@@ -143,6 +149,7 @@ impl Wish {
             Kind::Clients => Some(("--clients", self.clients)),
             Kind::Page => Some(("--page", self.page)),
             Kind::Chaos => Some(("--chaos", self.chaos)),
+            Kind::Receivers => Some(("--receivers", self.receivers)),
         };
         if let Some((option, false)) = asked
             && self.only.is_none()

@@ -11,6 +11,7 @@ mod demo;
 mod figures;
 mod instructions;
 mod program;
+mod receivers;
 mod server;
 // What `tidegate build` does to a module is done to those inside the program too. The program itself is too much to build
 // first for that, so the file is taken in.
@@ -23,11 +24,12 @@ use std::time::Duration;
 
 const USAGE: &str = "\
 cargo xtask demo [--seconds N] [--port P]   build everything, run it on this machine's metrics and a simulated fleet
-cargo xtask test [--clients] [--page] [--chaos] [--all] [--only NAME]
+cargo xtask test [--clients] [--page] [--chaos] [--receivers] [--all] [--only NAME]
                                             everything that can be tested with Rust alone; with more, what needs packages:
                                             --clients  Riemann clients, collectd, deployments under load
                                             --page     the dashboard's bundle, and the page in Chromium
                                             --chaos    a node that is broken on purpose, a short run of each kind
+                                            --receivers  outputs against the software they are for, a few seconds each
                                             --all      all of them
                                             --only     chores whose name contains NAME
 cargo xtask rules                           put the example rules into the program: builds them, writes runtime/rules
@@ -40,6 +42,8 @@ cargo xtask figures [--soak SECONDS]        measure everything on this machine, 
 cargo xtask chaos --kind KIND [--cycles N] [--seed S] [--json] [--program FILE]
                                             break a real node on purpose and check every promise: docs/testing.md has the kinds
 cargo xtask chaos --planted                 plant known bugs, one after the other: each must be found
+cargo xtask receivers [--only NAME] [--seconds N] [--seed S] [--program FILE]
+                                            outputs against the software they are for, killed under load: docs/outputs.md
 cargo xtask tidy                            layers, headers, links, the book's pages, dependencies with their reasons";
 
 enum Wish {
@@ -50,6 +54,7 @@ enum Wish {
     Instructions { accept: bool },
     Figures(figures::Wish),
     Chaos(chaos::Wish),
+    Receivers(receivers::Wish),
     Oracle,
     Tidy,
     BookLinks(Vec<String>),
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         }),
         Ok(Wish::Figures(wish)) => figures::run(&wish),
         Ok(Wish::Chaos(wish)) => chaos::run(&wish),
+        Ok(Wish::Receivers(wish)) => receivers::run(&wish),
         Ok(Wish::Oracle) => chaos::oracle::run(),
         Ok(Wish::Tidy) => tidy::run(),
         Ok(Wish::BookLinks(words)) => book_links::run(&words),
@@ -97,6 +103,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         Some("instructions") => Wish::Instructions { accept: false },
         Some("figures") => Wish::Figures(figures::Wish::default()),
         Some("chaos") => Wish::Chaos(chaos::Wish::default()),
+        Some("receivers") => Wish::Receivers(receivers::Wish::default()),
         Some(chaos::oracle::WORD) => Wish::Oracle,
         Some("tidy") => Wish::Tidy,
         // For mdbook, not for people.
@@ -131,10 +138,17 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
             (Wish::Chaos(chaos), "--program") => chaos.program = Some(value()?.into()),
             (Wish::Chaos(chaos), "--json") => chaos.json = true,
             (Wish::Chaos(chaos), "--planted") => chaos.planted = true,
+            (Wish::Receivers(receivers), "--only") => receivers.only = Some(value()?),
+            (Wish::Receivers(receivers), "--seconds") => receivers.seconds = Some(number(&word, &value()?)?),
+            (Wish::Receivers(receivers), "--seed") => receivers.seed = Some(number(&word, &value()?)?),
+            (Wish::Receivers(receivers), "--program") => receivers.program = Some(value()?.into()),
+            (Wish::Test(test), "--receivers") => test.receivers = true,
             (Wish::Test(test), "--clients") => test.clients = true,
             (Wish::Test(test), "--page") => test.page = true,
             (Wish::Test(test), "--chaos") => test.chaos = true,
-            (Wish::Test(test), "--all") => (test.clients, test.page, test.chaos) = (true, true, true),
+            (Wish::Test(test), "--all") => {
+                (test.clients, test.page, test.chaos, test.receivers) = (true, true, true, true);
+            }
             (Wish::Test(test), "--only") => test.only = Some(value()?),
             (_, other) => return Err(format!("`{other}` is not understood here")),
         }

@@ -97,7 +97,7 @@ impl Trial<'_> {
         let mut left: VecDeque<Vec<Arc<Delivery>>> =
             events.chunks(self.output.common.batch).map(<[_]>::to_vec).collect();
         let (mut fine, mut refused) = (0, Vec::new());
-        let place = Place { output: self.output.name.clone() };
+        let place = Place::alone(&self.output.name, self.output.common.batch);
         // What is left changes with each outcome, so each batch is a trial of its own.
         while let Some(batch) = left.pop_front() {
             let tried = self.output.kind.try_out(&place, self.dry, &batch).await;

@@ -200,23 +200,6 @@ impl<'a> Section<'a> {
         text
     }
 
-    /// A list of texts; nothing is an empty list.
-    pub fn texts(&mut self, key: &'static str, example: &str) -> Vec<String> {
-        let texts = self.value(key, "a list of texts", example, |value| match value {
-            Value::List(values) => values
-                .iter()
-                .map(|node| match &node.value {
-                    Value::Text(text) => Some(text.clone()),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        });
-        let texts: Vec<String> = texts.unwrap_or_default();
-        self.show(key, texts.iter().map(|text| toml::Value::from(text.as_str())).collect::<Vec<_>>());
-        texts
-    }
-
     /// Texts by names of the operator's choice.
     pub fn pairs(&mut self, key: &'static str, example: &str) -> Vec<(String, String)> {
         let pairs = self.value(key, "a table of texts", example, |value| match value {
@@ -300,6 +283,16 @@ impl<'a> Section<'a> {
         let size = read.unwrap_or_else(|| bytes(default).expect("defaults are written well"));
         self.show(key, size_text(size));
         size
+    }
+
+    /// A number of bytes within bounds, if it is given.
+    pub fn size_if_given(&mut self, key: &'static str, bounds: (&str, &str)) -> Option<u64> {
+        let given = self.has(key);
+        let size = self.size(key, bounds, bounds.0);
+        if !given {
+            self.shown.remove(key);
+        }
+        given.then_some(size)
     }
 
     /// An address to listen on, if it is given.

@@ -1,6 +1,8 @@
 //! Lines for a person on standard output.
 
+use super::encode::{Encoded, encode};
 use super::kinds::{Kind, Place};
+use super::template::{self, Template};
 use super::{Delivery, SendError, Sink, Which};
 use crate::config::Section;
 use std::fmt::Write as _;
@@ -8,18 +10,21 @@ use std::io::{self, Stdout, Write};
 use std::sync::Arc;
 
 /// `type = "console"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// What a line says, if not the usual.
+    pub template: Option<Template>,
+}
 
 impl Kind for Settings {
     type Sink = Console;
 
-    fn read(_: &mut Section<'_>) -> Option<Self> {
-        Some(Self)
+    fn read(at: &mut Section<'_>) -> Option<Self> {
+        Some(Self { template: template::read(at, "template", "\"{{ host }} {{ service }} {{ metric }}\"") })
     }
 
     fn sink(&self, _: &Place) -> Result<Console, String> {
-        Ok(Console::stdout())
+        Ok(Console { to: Some(io::stdout()), template: self.template.clone() })
     }
 }
 
@@ -27,39 +32,57 @@ impl Kind for Settings {
 #[derive(Debug)]
 pub struct Console<W = Stdout> {
     to: Option<W>,
-}
-
-impl Console {
-    /// On standard output.
-    pub fn stdout() -> Self {
-        Self::new(io::stdout())
-    }
+    template: Option<Template>,
 }
 
 impl<W: Write + Send + 'static> Console<W> {
-    /// On anything else.
+    /// On anything that can be written to.
     pub fn new(to: W) -> Self {
-        Self { to: Some(to) }
+        Self { to: Some(to), template: None }
+    }
+}
+
+impl<W> Console<W> {
+    fn encode(&self, batch: &[Arc<Delivery>]) -> Encoded {
+        encode(batch, |to, delivery| {
+            let text = match &self.template {
+                None => line(delivery),
+                // The template's own line breaks are meant; what a sender wrote is made harmless all the same.
+                Some(template) => {
+                    let text = template.render(delivery)?;
+                    let lines: Vec<String> = text
+                        .trim_end_matches('\n')
+                        .split('\n')
+                        .map(|line| line.chars().flat_map(visible).collect())
+                        .collect();
+                    lines.join("\n") + "\n"
+                }
+            };
+            to.extend_from_slice(text.as_bytes());
+            Ok(())
+        })
     }
 }
 
 impl<W: Write + Send + 'static> Sink for Console<W> {
     async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
-        let lines: String = batch.iter().map(|delivery| line(delivery)).collect();
+        let mut encoded = self.encode(batch);
+        let lines = std::mem::take(&mut encoded.body);
         let Some(mut to) = self.to.take() else {
             return Err(SendError::refused(Which::All, "standard output was lost in a panic"));
         };
         let writing = tokio::task::spawn_blocking(move || {
-            let written = to.write_all(lines.as_bytes()).and_then(|()| to.flush());
+            let written = to.write_all(&lines).and_then(|()| to.flush());
             (to, written)
         });
         let (to, written) = writing.await.map_err(|error| SendError::later(error.to_string()))?;
         self.to = Some(to);
-        written.map_err(|error| SendError::later(format!("standard output: {error}")))
+        written.map_err(|error| SendError::later(format!("standard output: {error}")))?;
+        encoded.sent()
     }
 
     fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError> {
-        Ok(batch.iter().map(|delivery| line(delivery)).collect())
+        self.encode(batch).preview()
     }
 }
 

@@ -121,6 +121,11 @@ pub struct Answer {
 impl Client {
     /// With these settings; nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, String> {
+        Self::with_token_as(settings, "Bearer")
+    }
+
+    /// The same, for a server that has a word of its own for `Bearer`.
+    pub fn with_token_as(settings: &Settings, scheme: &str) -> Result<Self, String> {
         let url = Url::parse(settings.url.reveal()).map_err(|error| format!("the url is none: {error}"))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
@@ -141,7 +146,7 @@ impl Client {
             authorize(format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair)))?;
         }
         if let Some(token) = &settings.token {
-            authorize(format!("Bearer {}", token.reveal()))?;
+            authorize(format!("{scheme} {}", token.reveal()))?;
         }
         let tls = match url.scheme() {
             "https" => Arc::unwrap_or_clone(settings.tls.client()?),

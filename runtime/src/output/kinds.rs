@@ -4,6 +4,7 @@ use super::runner::run;
 use super::{Delivery, Queue, SendError, Sink};
 use crate::config::{Common, Section};
 use crate::dead_letters::DeadLetters;
+use crate::telemetry::Exposition;
 use std::fmt;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -25,6 +26,17 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
 pub struct Place {
     /// The output's name.
     pub output: String,
+    /// Events in a batch at most, and so what a restart may repeat.
+    pub batch: usize,
+    /// What `/metrics/streams` shows.
+    pub streams: Arc<Exposition>,
+}
+
+impl Place {
+    /// Without a node.
+    pub fn alone(output: &str, batch: usize) -> Self {
+        Self { output: output.to_owned(), batch, streams: Arc::default() }
+    }
 }
 
 macro_rules! kinds {
@@ -105,6 +117,16 @@ kinds! {
     Webhook "webhook" super::webhook::Settings, "url = \"http://x\"";
     /// Lines for Carbon.
     Graphite "graphite" super::graphite::Settings, "address = \"x:1\"";
+    /// Points for InfluxDB.
+    Influxdb "influxdb" super::influxdb::Settings, "url = \"http://x\"\ndatabase = \"x\"";
+    /// Points for OpenTSDB.
+    Opentsdb "opentsdb" super::opentsdb::Settings, "url = \"http://x\"";
+    /// Lines for StatsD.
+    Statsd "statsd" super::statsd::Settings, "address = \"x:1\"";
+    /// Values on `/metrics/streams`.
+    Prometheus "prometheus" super::prometheus::Settings, "";
+    /// Samples for a Prometheus.
+    RemoteWrite "prometheus-remote-write" super::remote_write::Settings, "url = \"http://x\"";
     /// Another Riemann or Tidegate.
     Riemann "riemann" super::riemann::Settings, "address = \"x:1\"";
 }

@@ -1,4 +1,5 @@
-//! Another Riemann or Tidegate over TCP: a message per batch, sent on when the one before is acknowledged.
+//! Another Riemann or Tidegate: over TCP a message per batch, sent on when the one before is acknowledged; over UDP as many
+//! datagrams as it takes, which nobody acknowledges.
 //!
 //! How often an event was emitted by rules is not on the wire: two nodes that relay everything to each other do so for
 //! ever.
@@ -29,7 +30,13 @@ impl Kind for Settings {
     type Sink = Riemann;
 
     fn read(at: &mut Section<'_>) -> Option<Self> {
-        Some(Self { wire: stream::read(at, "riemann.example:5555", &[("tcp", Protocol::Tcp)])? })
+        Some(Self {
+            wire: stream::read(
+                at,
+                "riemann.example:5555",
+                &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)],
+            )?,
+        })
     }
 
     fn sink(&self, _: &Place) -> Result<Riemann, String> {
@@ -51,12 +58,31 @@ fn message(batch: &[Arc<Delivery>]) -> Vec<u8> {
     frame
 }
 
+/// Messages of at most so many bytes. An event that is larger goes alone.
+fn datagrams(batch: &[Arc<Delivery>], most: usize) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    for delivery in batch {
+        let mut one = Vec::new();
+        codec::riemann::encode_message(&mut one, std::iter::once(delivery.event()));
+        match all.last_mut() {
+            // Two messages one behind the other are a message with the events of both.
+            Some(last) if last.len() + one.len() <= most => last.extend(one),
+            _ => all.push(one),
+        }
+    }
+    all
+}
+
 impl Sink for Riemann {
     async fn send(&mut self, batch: &[Arc<Delivery>]) -> Result<(), SendError> {
-        let frame = message(batch);
         let settings = self.wire.settings().clone();
+        if settings.is_datagram() {
+            let datagrams = datagrams(batch, settings.max_datagram);
+            return self.wire.datagrams(datagrams.iter().map(Vec::as_slice)).await.map_err(SendError::later);
+        }
+        let frame = message(batch);
         let exchange = async {
-            let mut stream = self.wire.take().await?;
+            let (mut stream, _) = self.wire.take().await?;
             stream.write_all(&frame).await?;
             stream.flush().await?;
             let length = stream.read_u32().await?;

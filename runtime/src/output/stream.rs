@@ -154,7 +154,7 @@ impl Wire {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         let settings = self.settings.clone();
         let writing = async {
-            let mut stream = self.take().await?;
+            let (mut stream, _) = self.take().await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
             self.keep(stream);
@@ -163,14 +163,15 @@ impl Wire {
         settings.within(writing).await
     }
 
-    /// The connection, made sure of or made anew. Whoever takes it brings it back with [`Self::keep`] while it is in order.
-    pub async fn take(&mut self) -> io::Result<Box<dyn Duplex>> {
+    /// The connection, made sure of or made anew, and whether it is new. Whoever takes it brings it back with [`Self::keep`]
+    /// while it is in order.
+    pub async fn take(&mut self) -> io::Result<(Box<dyn Duplex>, bool)> {
         if let Some(Open::Stream(stream)) = self.open.take()
             && let Some(stream) = quiet(stream).await
         {
-            return Ok(stream);
+            return Ok((stream, false));
         }
-        self.connect().await
+        Ok((self.connect().await?, true))
     }
 
     /// Keeps the connection for the next use.

@@ -5,6 +5,7 @@
 //! there is a mistake, not an empty text; a field that the event lacks is none and prints as nothing.
 
 use super::Delivery;
+use crate::clock;
 use crate::config::{Problem, Section};
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
@@ -161,7 +162,7 @@ pub fn context(delivery: &Delivery) -> Value {
         ("state", Value::from(event.state())),
         ("description", Value::from(event.description())),
         ("metric", Value::from(metric)),
-        ("time", Value::from(event.time().to_string())),
+        ("time", Value::from(clock::iso8601(event.time()))),
         ("seconds", Value::from(event.time().0 as f64 / 1e6)),
         ("ttl", Value::from(event.ttl())),
         ("tags", event.tags().map(Value::from).collect()),
@@ -210,7 +211,7 @@ mod tests {
                     {{ rule }} {{ id }} {{ time }} {{ seconds|int }}\n";
         assert_eq!(
             render(text, &[("dc", "eu")]).unwrap(),
-            "web1 api[] 3 a,b eu r 7:r:0 2023-11-14T22:13:20Z 1700000000\n"
+            "web1 api[] 3 a,b eu r 7:r:0 2023-11-14T22:13:20.000Z 1700000000\n"
         );
     }
 

@@ -48,10 +48,18 @@ pub async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
     ] {
         page.gauges(name, help, [(Labels::new(), value)]);
     }
+    let shown = app.telemetry.streams.series.get();
+    page.gauges("tidegate_streams_shown", "Series on /metrics/streams.", [(Labels::new(), shown)]);
     let version = vec![("version", Cow::from(app.version.as_str()))];
     page.gauges("tidegate_build_info", "What runs here; always 1.", [(version, 1)]);
     page.process(&Process::look());
     ([(header::CONTENT_TYPE, form.media_type())], page.finish()).into_response()
+}
+
+/// `GET /metrics/streams`: the latest values of the streams that outputs of type `prometheus` were given.
+pub async fn streams(State(app): State<App>) -> Response {
+    let text = app.telemetry.streams.text(clock::start());
+    ([(header::CONTENT_TYPE, Form::Plain.media_type())], text).into_response()
 }
 
 /// A name, what it means, and where it is found.

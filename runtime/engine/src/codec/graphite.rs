@@ -12,11 +12,23 @@ use tidegate_event::{Event, Metric};
 pub fn encode_line(to: &mut Vec<u8>, prefix: &str, event: &Event<'_>) -> bool {
     let Some(metric) = event.number().filter(|metric| metric.as_f64().is_finite()) else { return false };
     to.extend_from_slice(prefix.as_bytes());
+    encode_path(to, event.host(), event.service());
+    let seconds = event.time().secs();
+    match metric {
+        Metric::Int(value) => writeln!(to, " {value} {seconds}"),
+        Metric::Float(value) => writeln!(to, " {value:?} {seconds}"),
+    }
+    .expect("memory takes every line");
+    true
+}
+
+/// Appends the path of a host's service. Without any name it is `_`.
+pub fn encode_path(to: &mut Vec<u8>, host: Option<&str>, service: Option<&str>) {
     let path = to.len();
-    for label in event.host().unwrap_or_default().rsplit('.') {
+    for label in host.unwrap_or_default().rsplit('.') {
         segment(to, path, label);
     }
-    let service = event.service().unwrap_or_default();
+    let service = service.unwrap_or_default();
     let (name, quantile) = match service.rsplit_once(" 0.") {
         Some((name, digits)) if is_digits(digits) => (name, digits),
         _ => (service, ""),
@@ -28,13 +40,6 @@ pub fn encode_line(to: &mut Vec<u8>, prefix: &str, event: &Event<'_>) -> bool {
     if to.len() == path {
         to.push(b'_');
     }
-    let seconds = event.time().secs();
-    match metric {
-        Metric::Int(value) => writeln!(to, " {value} {seconds}"),
-        Metric::Float(value) => writeln!(to, " {value:?} {seconds}"),
-    }
-    .expect("memory takes every line");
-    true
 }
 
 fn is_digits(text: &str) -> bool {

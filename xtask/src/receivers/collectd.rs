@@ -1,0 +1,89 @@
+//! collectd's statsd plugin. Each event has a gauge of its own, so that what is missing can be told; collectd's csv plugin
+//! writes them down.
+
+use super::course::Load;
+use super::daemon::{Daemon, ports, write};
+use super::{Arrived, Kind, Loss, Receiver, Repeats};
+use crate::program::find;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Over UDP, which is acknowledged by nobody: lost is what collectd had not yet written down (its interval is a second), what
+/// stood in its socket, and what was sent to nobody before the kernel said so.
+pub const STATSD: Kind = Kind {
+    name: "collectd-statsd",
+    needs: &["collectd"],
+    loss: Loss::PerKill(Duration::from_secs(3)),
+    repeats: Repeats::Never,
+    make,
+};
+
+/// Where Debian puts its plugins.
+const PLUGINS: &str = "/usr/lib/collectd";
+
+struct Collectd {
+    daemon: Daemon,
+    port: u16,
+    csv: PathBuf,
+    log: PathBuf,
+}
+
+fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
+    let [port] = ports()?;
+    let (csv, log) = (folder.join("csv"), folder.join("collectd.log"));
+    let config = format!(
+        "Hostname \"receiver\"\nFQDNLookup false\nBaseDir \"{0}\"\nPluginDir \"{PLUGINS}\"\n\
+         TypesDB \"/usr/share/collectd/types.db\"\nInterval 1\nLoadPlugin csv\nLoadPlugin statsd\n\
+         <Plugin csv>\n  DataDir \"{1}\"\n  StoreRates false\n</Plugin>\n\
+         <Plugin statsd>\n  Host \"127.0.0.1\"\n  Port \"{port}\"\n  DeleteGauges true\n</Plugin>\n",
+        folder.display(),
+        csv.display()
+    );
+    let config = write(folder, "collectd.conf", &config)?;
+    let program = find("collectd").context("collectd")?;
+    let daemon = Daemon::new(program, ["-f", "-C", &config], log.clone());
+    Ok(Box::new(Collectd { daemon, port, csv, log }))
+}
+
+impl Receiver for Collectd {
+    fn output(&self) -> String {
+        format!(
+            "type = \"statsd\"\naddress = \"127.0.0.1:{}\"\nname = \"{{{{ host }}}}.{{{{ metric }}}}\"\n",
+            self.port
+        )
+    }
+
+    fn start(&mut self) -> Result<()> {
+        // It says so when its socket is there. To try the port would be to take it.
+        let log = self.log.clone();
+        let says = move || std::fs::read_to_string(&log).unwrap_or_default().matches("Listening on").count();
+        let before = says();
+        self.daemon.start(|| says() > before)
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        self.daemon.kill()
+    }
+
+    fn read(&mut self, load: &Load) -> Result<Arrived> {
+        let mut arrived = vec![Vec::new(); load.streams];
+        let Ok(files) = std::fs::read_dir(self.csv.join("receiver/statsd")) else { return Ok(arrived) };
+        for file in files {
+            // `gauge-h3.17-2026-01-02`
+            let name = file?.file_name().to_string_lossy().into_owned();
+            let Some((stream, rest)) = name.strip_prefix("gauge-h").and_then(|name| name.split_once('.'))
+            else {
+                continue;
+            };
+            let number = rest.split('-').next().unwrap_or_default().parse()?;
+            arrived.get_mut(stream.parse::<usize>()?).context("an unknown host")?.push(number);
+        }
+        arrived.iter_mut().for_each(|numbers| {
+            numbers.sort_unstable();
+            // A gauge has a file for each day.
+            numbers.dedup();
+        });
+        Ok(arrived)
+    }
+}
