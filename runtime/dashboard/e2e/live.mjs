@@ -153,6 +153,17 @@ async function run(harness, page) {
     await page.locator('.past q:text-is("too loud")').waitFor();
     await harness.shot(page, "live-history");
   });
+  await harness.step("its settings are changed without its file", async () => {
+    await page.locator('.side-tools button:text-is("settings…")').click();
+    await settle(page, { "set\\.limit_ms": "200" });
+    await generation(page, 4).waitFor();
+    const { set, outputs, query } = await api(`rules/${RULE}`);
+    harness.check(
+      set.limit_ms === "200" && outputs.pager === "oncall",
+      "the limit is another, the output is not",
+    );
+    harness.check(query === 'service =~ "http.% latency"', "and neither is the query");
+  });
   await harness.step("what its keys remember is shown", async () => {
     await page.locator('[role="tab"]:text-is("state")').click();
     await page.locator(".key").first().waitFor();
@@ -197,7 +208,7 @@ async function run(harness, page) {
     const id = new URLSearchParams(page.url().split("?")[1]).get("id");
     const { report } = await api(`backtests/${id}`);
     harness.check(
-      report.rule.set.limit_ms === "150" && report.against.set.limit_ms === "250",
+      report.rule.set.limit_ms === "150" && report.against.set.limit_ms === "200",
       "both limits were tried",
     );
     harness.check(

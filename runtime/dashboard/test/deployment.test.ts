@@ -1,15 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  about,
-  asked,
-  begun,
-  beside,
-  complaint,
-  isSpan,
-  places,
-  usualName,
-} from "../src/logic/deployment.ts";
+import { about, asked, begun, beside, places, usualName } from "../src/logic/deployment.ts";
 import type { Manifest, Parameter } from "../src/rules/contract.ts";
 
 const parameter = (name: string, type: Parameter["type"], usual: string | null): Parameter => ({
@@ -91,15 +82,6 @@ test("a module with free outputs keeps those that what runs has", () => {
     running: { ...RUNNING, outputs: { main: "live", tell: "mail" } },
   };
   assert.deepEqual(begun(manifest, "x", "live").to, { main: "live", tell: "mail" });
-});
-
-test("values are tried before the server has seen them", () => {
-  assert.equal(complaint(parameter("a", "number", null), "2.5"), null);
-  assert.equal(complaint(parameter("a", "number", null), "many"), "a number is expected");
-  assert.equal(complaint(parameter("a", "integer", null), "2.5"), "a whole number is expected");
-  assert.equal(complaint(parameter("a", "text", null), ""), "a value is needed");
-  assert.equal(complaint(parameter("a", "text", "x"), ""), null);
-  assert.ok(isSpan("90s") && isSpan("250ms") && isSpan("1.5h") && !isSpan("5") && !isSpan("5 parsecs"));
 });
 
 test("a refusal is told beside its field", () => {

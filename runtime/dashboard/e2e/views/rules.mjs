@@ -76,6 +76,17 @@ async function deployment(harness, url) {
     harness.check(/pager → pager/u.test(await side.innerText()), "its output is as chosen");
     harness.check(page.url().includes("rule=latency-state"), "the address names the rule");
   });
+  await harness.step("its settings are changed without its file", async () => {
+    await page.locator('.side-tools button:text-is("settings…")').click();
+    await page.locator("dialog.ask[open]").waitFor();
+    await harness.shot(page, "settings");
+    await harness.accessible(page, "settings");
+    await page.locator('[id="ask-set.limit_ms"]').fill("275");
+    await page.locator('dialog.ask button:text-is("deploy")').click();
+    await harness.until("its settings", async () =>
+      /limit_ms = 275/u.test(await page.locator(".side").innerText()),
+    );
+  });
   await harness.step("another version over it is told apart, tried as a canary, and promoted", async () => {
     await drop(page, moduleOf("error_ratio"));
     await page.locator(".deploy h2").waitFor();
@@ -91,7 +102,7 @@ async function deployment(harness, url) {
     await answer(page, {}, "promote");
     await page.locator(".trial").waitFor({ state: "detached" });
     await harness.until("its generation", async () =>
-      /generation 2/u.test(await page.locator(".side .counts").innerText()),
+      /generation 3/u.test(await page.locator(".side .counts").innerText()),
     );
   });
   await harness.step("it is rolled back with a reason, which its history keeps", async () => {

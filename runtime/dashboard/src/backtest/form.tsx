@@ -29,14 +29,14 @@ interface Other {
   per: string;
 }
 
-/** Modules that this page gave to the node, by digest. */
-const given = new Map<string, Manifest>();
+/** Modules that this page gave to the node, by digest, and the settings that they are first tried with. */
+const given = new Map<string, { manifest: Manifest; other: Other }>();
 
 /** Gives a module to the node, to be tried. */
-export async function give(bytes: Uint8Array): Promise<Manifest> {
+export async function give(bytes: Uint8Array, other?: Other): Promise<Manifest> {
   const manifest = await send<Manifest>("POST", "modules", bytes, { patience: 60_000 });
   if (manifest === null) throw new Error("the server does not say what it keeps");
-  given.set(manifest.module, manifest);
+  given.set(manifest.module, { manifest, other: other ?? ofModule(manifest) });
   return manifest;
 }
 
@@ -60,11 +60,12 @@ const filled = (set: Record<string, string>) =>
 export function Form({ began }: { began: () => void }) {
   const { data } = useGet<Rules>("rules", { limit: RULES }, 10_000);
   const rules = data?.rules ?? [];
-  const manifest = given.get(module.value);
+  const gave = given.get(module.value);
+  const manifest = gave?.manifest;
   const running = module.value === "" ? rules.find(({ name }) => name === rule.value) : undefined;
   const source = manifest ?? running;
   const usual = useMemo<Other | null>(
-    () => (manifest !== undefined ? ofModule(manifest) : running !== undefined ? asItRuns(running) : null),
+    () => (gave !== undefined ? gave.other : running !== undefined ? asItRuns(running) : null),
     [module.value, rule.value, running?.generation],
   );
   const [other, setOther] = useState<Other | null>(null);
@@ -146,7 +147,7 @@ export function Form({ began }: { began: () => void }) {
                   : `module ${clean(module.value).slice(0, 12)}…`}
               </option>
             )}
-            {[...given.values()].map(({ module: digest, name, version }) => (
+            {[...given.values()].map(({ manifest: { module: digest, name, version } }) => (
               <option key={digest} value={digest}>
                 {clean(name)} {clean(version)}, a module
               </option>

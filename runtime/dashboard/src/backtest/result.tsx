@@ -9,7 +9,7 @@ import { stateOf } from "../logic/state.ts";
 import { serverNow } from "../page.ts";
 import { Glyph } from "../parts/glyph.tsx";
 import { notify } from "../parts/notice.tsx";
-import { Places } from "../rules/places.tsx";
+import { Line } from "../rules/log.tsx";
 import { Lanes } from "./chart.tsx";
 import type { Backtest, Interval, Outcome, Report } from "./contract.ts";
 
@@ -169,19 +169,7 @@ function Faults({ rule }: { rule: Outcome }) {
       <h3>Failed calls</h3>
       <ol class="log">
         {rule.faults.first.slice(0, ROWS).map(({ at, kind, message, event }, n) => (
-          <li key={n} class="log-critical">
-            <time>{timeOfDay(Date.parse(at), true)}</time>
-            <span class="ink-critical">{clean(kind)}</span>
-            <pre>
-              <Places text={cleanText(message)} />
-            </pre>
-            {event !== null && event !== undefined && (
-              <details>
-                <summary>the event</summary>
-                <pre tabIndex={0}>{cleanText(JSON.stringify(event, null, 1))}</pre>
-              </details>
-            )}
-          </li>
+          <Line key={n} line={{ at, level: kind, message, position: null, event }} />
         ))}
       </ol>
     </section>

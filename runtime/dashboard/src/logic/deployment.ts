@@ -1,6 +1,6 @@
 // A deployment as a person fills it in, and as the server is asked for it.
 
-import type { Manifest, Parameter } from "../rules/contract.ts";
+import type { Manifest } from "../rules/contract.ts";
 
 export type How = "replace" | "shadow" | "canary";
 
@@ -72,27 +72,6 @@ export function asked(wish: Wish, manifest: Manifest): Record<string, string> {
     if (wish.backfill.trim() !== "") query.backfill = wish.backfill.trim();
   }
   return query;
-}
-
-const SPAN = /^\d+(\.\d+)?\s*(ns|us|µs|ms|s|m|h|d)$/u;
-
-/** Whether a text is a length of time such as `90s`, `5m` or `250ms`. */
-export const isSpan = (text: string): boolean => SPAN.test(text.trim());
-
-/** What is plainly wrong with a value before the server has seen it; the server has the last word. */
-export function complaint({ type, required }: Parameter, value: string): string | null {
-  const text = value.trim();
-  if (text === "") return required ? "a value is needed" : null;
-  switch (type) {
-    case "number":
-      return Number.isNaN(Number(text)) ? "a number is expected" : null;
-    case "integer":
-      return /^-?\d+$/u.test(text) ? null : "a whole number is expected";
-    case "span":
-      return isSpan(text) ? null : "a length of time is expected, like 90s, 5m or 250ms";
-    default:
-      return null;
-  }
 }
 
 /** The field that a message of the server is about: `set.NAME`, `to.NAME`, `query`, `per`, `name`; null when it is about none. */

@@ -34,6 +34,45 @@ export async function deploy(
   return answer;
 }
 
+/** The settings of a rule that runs: the same module, deployed anew with others. */
+export function adjust(rule: RuleInFull, outputs: readonly string[], after: () => void): void {
+  const text = (value: unknown) => String(value ?? "");
+  const set = Object.entries(rule.set).map(([name, value]) => ({
+    name: `set.${name}`,
+    label: clean(name),
+    value: text(value),
+    long: text(value).includes("\n"),
+    most: 100_000,
+  }));
+  const to = Object.entries(rule.outputs).map(([name, value]) => ({
+    name: `to.${name}`,
+    label: `${clean(name)} →`,
+    value,
+    options: [...new Set([value, ...outputs])].map((output) => ({ value: output, label: clean(output) })),
+  }));
+  question({
+    title: `Settings of ${clean(rule.name)}`,
+    text: `The same module becomes generation ${rule.generation + 1}, and its keys keep what they remember.`,
+    fields: [
+      ...set,
+      ...to,
+      { name: "query", label: "events", value: rule.query, needed: true, long: true, most: 8192 },
+      { name: "per", label: "per", value: rule.per, needed: true },
+    ],
+    action: "deploy",
+    signed: true,
+    async act({ by: _, ...query }) {
+      const done = await send<Deployed>("PUT", pathOf(rule.name), undefined, {
+        query: { module: rule.module, ...query },
+        headers: seen(rule.generation),
+        patience: LONG,
+      });
+      notify(`${clean(rule.name)} runs with these settings, as generation ${done?.generation}`);
+      after();
+    },
+  });
+}
+
 export async function pause(rule: RuleInFull, stop: boolean): Promise<void> {
   await send("POST", `${pathOf(rule.name)}/${stop ? "pause" : "resume"}`, undefined, {
     headers: seen(rule.generation),

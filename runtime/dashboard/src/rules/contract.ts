@@ -111,7 +111,8 @@ export interface LogLine {
   level: string;
   message: string;
   position: number | null;
-  event: Event | null;
+  /** The event, or its text. */
+  event: unknown;
 }
 
 export interface Logs {

@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { go } from "../address.ts";
 import { by, Failed, send, sign } from "../api.ts";
+import { give } from "../backtest/form.tsx";
 import { about, asked, begun, beside, type How, usualName, type Wish } from "../logic/deployment.ts";
 import { grouped, bytes as sized } from "../logic/format.ts";
 import { clean, cleanText } from "../logic/names.ts";
@@ -180,6 +181,11 @@ function Form(props: {
       setBusy(false);
     }
   };
+  const tryFirst = () =>
+    give(from.bytes, { set: wish.set, query: wish.query, per: wish.per }).then(
+      ({ module }) => go("backtest", { module, against: running === null ? null : name }),
+      (error: unknown) => setVerdict(verdictOf(error)),
+    );
   const wrong = (field: string): string | null =>
     verdict.state === "bad" && verdict.field === field ? cleanText(beside(verdict.message)) : null;
   const known = [...new Set([LIVE, ...(overview.value?.outputs ?? []).map((output) => output.name)])];
@@ -362,6 +368,9 @@ function Form(props: {
             onInput={(event) => sign(event.currentTarget.value)}
           />
         </label>
+        <button type="button" class="tool" onClick={tryFirst} title="What it would have said about the past">
+          backtest
+        </button>
         <button type="submit" class="primary" disabled={busy || verdict.state !== "good"}>
           {busy
             ? "under way…"

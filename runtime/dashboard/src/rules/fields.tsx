@@ -1,7 +1,6 @@
 // Fields of a deployment: each with what it means, what it was, and what is wrong with it.
 
 import type { ComponentChildren } from "preact";
-import { complaint } from "../logic/deployment.ts";
 import { clean, cleanText } from "../logic/names.ts";
 import type { Parameter } from "./contract.ts";
 
@@ -50,10 +49,8 @@ export function ParameterField(props: {
   problem: string | null;
   put: (value: string) => void;
 }) {
-  const { parameter, value, was, put } = props;
+  const { parameter, value, was, problem, put } = props;
   const id = `set-${parameter.name}`;
-  // What the server says wins; until it has spoken, what is plain to see.
-  const problem = props.problem ?? (value === "" ? null : complaint(parameter, value));
   const usual = parameter.default === null ? "" : `usually ${clean(parameter.default)}`;
   const changed = was !== null && was !== value ? `was ${clean(was)}` : "";
   const note = [

@@ -27,26 +27,15 @@ const isFault = ({ level }: LogLine): boolean => LOOK[level] === "critical";
 
 export function Log({ name }: { name: string }) {
   const { data, error } = useGet<Logs>(`${pathOf(name)}/logs`, { limit: LIMIT }, 2_000);
-  const [text, setText] = useState("");
   const [faults, setFaults] = useState(false);
-  const wanted = text.trim().toLowerCase();
   const lines = (data?.lines ?? [])
     .filter((line) => !faults || isFault(line))
-    .filter((line) => wanted === "" || line.message.toLowerCase().includes(wanted))
     .sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   if (data === null)
     return <p class="quiet">{error === null ? "Asking for the log…" : clean(error.message)}</p>;
   return (
     <>
       <div class="filter">
-        <input
-          class="find"
-          type="search"
-          placeholder="find in the log"
-          aria-label="Text in the log"
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-        />
         <label class="check">
           <input
             type="checkbox"
@@ -59,7 +48,7 @@ export function Log({ name }: { name: string }) {
       </div>
       {lines.length === 0 ? (
         <p class="quiet">
-          {data.lines.length === 0 ? "The rule has written nothing, and did not fail." : "No line has that."}
+          {data.lines.length === 0 ? "The rule has written nothing, and did not fail." : "It did not fail."}
         </p>
       ) : (
         <ol class="log">
@@ -72,8 +61,8 @@ export function Log({ name }: { name: string }) {
   );
 }
 
-function Line({ line }: { line: LogLine }) {
-  const look = LOOK[line.level] ?? "none";
+export function Line({ line }: { line: LogLine }) {
+  const look = LOOK[line.level] ?? "critical";
   return (
     <li class={`log-${look}`}>
       <time dateTime={line.at} title={line.at}>
@@ -93,7 +82,9 @@ function Line({ line }: { line: LogLine }) {
               ? ""
               : ` at position ${grouped(line.position)}`}
           </summary>
-          <pre tabIndex={0}>{cleanText(JSON.stringify(line.event, null, 1))}</pre>
+          <pre tabIndex={0}>
+            {cleanText(typeof line.event === "string" ? line.event : JSON.stringify(line.event, null, 1))}
+          </pre>
         </details>
       )}
     </li>

@@ -55,19 +55,10 @@ function limit(name: string, value: unknown): string {
   return grouped(value);
 }
 
-const LIMITS: Readonly<Record<string, string>> = {
-  deadline_ms: "time of a call",
-  memory: "memory of an instance",
-  effects_per_row: "effects for each event",
-  effects_base: "effects of a call beside these",
-  effect_bytes: "bytes of the effects of a call",
-  keys: "keys in a shard",
-};
-
 export function Limits({ manifest }: { manifest: Manifest }) {
   const rows: [string, string][] = [
     ...Object.entries(manifest.limits ?? {}).map(([name, value]): [string, string] => [
-      LIMITS[name] ?? clean(spaced(name)),
+      clean(spaced(name)),
       limit(name, value),
     ]),
     ["state", `schema ${manifest.schema}`],

@@ -6,17 +6,16 @@ import { useGet } from "../api.ts";
 import type { Fault } from "../contract.ts";
 import { bytes, compact, grouped, nanoseconds, percent, rate, span, timeOfDay } from "../logic/format.ts";
 import { clean, cleanText } from "../logic/names.ts";
-import { serverNow, tick } from "../page.ts";
+import { overview, serverNow, tick } from "../page.ts";
 import { Glyph } from "../parts/glyph.tsx";
 import { notify } from "../parts/notice.tsx";
-import { pathOf, pause, remove, rollBack } from "./change.ts";
+import { adjust, pathOf, pause, remove, rollBack } from "./change.ts";
 import type { History, RuleInFull } from "./contract.ts";
 import { outline } from "./courses.ts";
 import { closeRule } from "./list.tsx";
-import { Log } from "./log.tsx";
+import { Line, Log } from "./log.tsx";
 import { LOOK } from "./look.ts";
 import { Past } from "./past.tsx";
-import { Places } from "./places.tsx";
 import { Remembered } from "./remembered.tsx";
 import { TrialCard } from "./trial.tsx";
 
@@ -98,10 +97,14 @@ export function One({ name }: { name: string }) {
 function Tools({ rule, past, fresh }: { rule: RuleInFull; past: History | null; fresh: () => void }) {
   const paused = rule.status === "paused";
   const earlier = past?.history ?? [];
+  const outputs = ["live", ...(overview.value?.outputs ?? []).map((output) => output.name)];
   return (
     <div class="side-tools">
       <button type="button" class="tool" onClick={() => told(pause(rule, !paused).then(fresh))}>
         {paused ? "go on" : "pause"}
+      </button>
+      <button type="button" class="tool" onClick={() => adjust(rule, outputs, fresh)}>
+        settings…
       </button>
       <button
         type="button"
@@ -207,25 +210,15 @@ function Overview({ rule, past, fresh }: { rule: RuleInFull; past: History | nul
 }
 
 function LastFault({ fault, now }: { fault: Fault; now: number }) {
-  const at = Date.parse(fault.at);
-  const event = fault.event;
+  const { at, kind, message, during, event } = fault;
   return (
-    <div class="fault">
+    <div>
       <h3>
-        Last fault: {clean(fault.kind)} in {clean(fault.during.replace(/^in /u, ""))}
-        {!Number.isNaN(at) && <small> {span((now - at) / 1000)} ago</small>}
+        Last fault: {clean(during.replace(/^in /u, ""))}, {span((now - Date.parse(at)) / 1000)} ago
       </h3>
-      <pre tabIndex={0}>
-        <Places text={cleanText(fault.message)} />
-      </pre>
-      {event !== null && event !== undefined && event !== "" && (
-        <details>
-          <summary>the event it happened on</summary>
-          <pre tabIndex={0}>
-            {cleanText(typeof event === "string" ? event : JSON.stringify(event, null, 1))}
-          </pre>
-        </details>
-      )}
+      <ol class="log">
+        <Line line={{ at, level: kind, message, position: null, event }} />
+      </ol>
     </div>
   );
 }
