@@ -61,7 +61,7 @@ fn card(text: &str) -> Option<(usize, usize)> {
     let mut starts = (0..bytes.len()).filter(|at| is_digit(*at) && (*at == 0 || !is_digit(at - 1)));
     starts.find_map(|start| {
         let (mut digits, mut found) = (Vec::new(), None);
-        for (at, byte) in bytes.iter().enumerate().skip(start) {
+        for (at, byte) in (start..).zip(&bytes[start..]) {
             match byte {
                 b'0'..=b'9' if digits.len() < 19 => digits.push(u32::from(byte - b'0')),
                 b' ' | b'-' if is_digit(at + 1) => continue,

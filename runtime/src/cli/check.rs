@@ -109,16 +109,15 @@ fn module(path: &Path) -> Result<Inspected, Failure> {
 /// A module from a file, or the one inside the program that has that name.
 pub fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
-    let built_in = rules::find(&name);
-    match (std::fs::read(path), built_in) {
-        (Ok(wasm), _) => Ok(wasm),
-        (Err(_), Ok(rule)) => Ok(rule.wasm.to_vec()),
-        (Err(error), Err(_)) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => {
-            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))
-        }
-        (Err(error), Err(other)) => {
-            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}; {other}")))
-        }
+    let found = match std::fs::read(path) {
+        Ok(wasm) => return Ok(wasm),
+        Err(error) => format!("{name} cannot be read: {error}"),
+    };
+    match rules::find(&name) {
+        Ok(rule) => Ok(rule.wasm.to_vec()),
+        // A file was meant and not a name.
+        Err(_) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => Err(Failure::say(Exit::Invalid, found)),
+        Err(unknown) => Err(Failure::say(Exit::Invalid, format!("{found}; {unknown}"))),
     }
 }
 

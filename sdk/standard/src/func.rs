@@ -359,8 +359,3 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
         })
         .collect()
 }
-
-/// Whether a value counts as expired.
-pub fn is_expired(value: &Value, now: Timestamp) -> bool {
-    value.fact().is_some_and(|fact| fact.is_expired(now))
-}

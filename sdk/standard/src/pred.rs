@@ -1,6 +1,6 @@
 //! Yes-or-no questions: a query as text, or a table where the query language has no word.
 
-use crate::func::{Func, Stop, is_expired};
+use crate::func::{Func, Stop};
 use crate::run::{Clock, Item};
 use crate::tree::{Table, Tree, number, texts};
 use crate::value::Value;
@@ -139,7 +139,7 @@ impl Pred {
         };
         match self {
             Self::Truthy => truthy(value),
-            Self::Expired => is_expired(value, clock.now),
+            Self::Expired => value.is_expired(clock.now),
             Self::Equals(wanted) => value == wanted,
             Self::TaggedAll(wanted) => tags(&|tags| wanted.iter().all(|tag| tags.contains(tag))),
             Self::TaggedAny(wanted) => tags(&|tags| wanted.iter().any(|tag| tags.contains(tag))),

@@ -163,7 +163,7 @@ impl Item {
                 event.is_expired() || clock.now > event.time() + Span::from_secs_f64(ttl)
             }
             (Self::Row(_), None) => false,
-            (Self::Own(value), _) => crate::func::is_expired(value, clock.now),
+            (Self::Own(value), _) => value.is_expired(clock.now),
         }
     }
 

@@ -98,6 +98,11 @@ impl Value {
         serde_json::to_string(&Json(self)).unwrap_or_default()
     }
 
+    /// Whether it is an event that has expired.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.fact().is_some_and(|fact| fact.is_expired(now))
+    }
+
     pub fn fact(&self) -> Option<&Fact> {
         if let Self::Fact(fact) = self { Some(fact) } else { None }
     }
