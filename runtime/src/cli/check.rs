@@ -116,7 +116,9 @@ pub fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
     match rules::find(&name) {
         Ok(rule) => Ok(rule.wasm.to_vec()),
         // A file was meant and not a name.
-        Err(_) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => Err(Failure::say(Exit::Invalid, found)),
+        Err(_) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => {
+            Err(Failure::say(Exit::Invalid, found))
+        }
         Err(unknown) => Err(Failure::say(Exit::Invalid, format!("{found}; {unknown}"))),
     }
 }
