@@ -64,14 +64,14 @@ impl Rule for PercentileRollups {
     }
 
     fn on_wake(&mut self, settings: &Settings, out: &mut Out) {
-        if let Some(short) = self.short.close(out.time()) {
-            self.tell(&short, settings.short, settings, out);
-            let start = out.time() - settings.grace - settings.short;
+        while let Some(short) = self.short.close(out.time()) {
+            self.tell(&short, self.short.length(), settings, out);
+            let start = self.short.closed() - self.short.length();
             out.wake_at(self.long.add(start, &short));
         }
         // The last short window of a long one closes at the same moment, so it is in by now.
-        if let Some(long) = self.long.close(out.time()) {
-            self.tell(&long, settings.long, settings, out);
+        while let Some(long) = self.long.close(out.time()) {
+            self.tell(&long, self.long.length(), settings, out);
         }
     }
 }
@@ -111,5 +111,20 @@ mod tests {
                 20s  board  latency p95 20s                  50  of 1 values  tenant=zeta
                 20s  board  latency p99 20s                  50  of 1 values  tenant=zeta
             "#]]);
+    }
+
+    #[test]
+    fn what_comes_late_is_in_the_long_window_of_its_own_time() {
+        Scene::<PercentileRollups>::with("short = 10s, long = 20s, grace = 30s, board = 'board'")
+            .play(
+                "
+                at   time  host  service   metric  tenant
+                1s   1s    web1  http.get     100  acme
+                45s  2s    web2  http.get     300  acme
+                45s  12s   web2  http.get     500  acme
+                99s  -
+                ",
+            )
+            .leaves(expect![[r#""#]]);
     }
 }
