@@ -105,8 +105,11 @@ mod tests {
         let usual: String = (0..5).map(|at| format!("{at}s web1 load 10\n")).collect();
         let moving: String = (5..30).map(|at| format!("{at}s web1 load {}\n", 10 + at % 3)).collect();
         Scene::<AnomalyBand>::with("warm_up = 3, calm = 3, pager = 'pager'")
-            .play(&format!("at host service metric\n{usual}{moving}"))
-            .leaves(expect![[r#""#]]);
+            .play(&format!("at host service metric\n{usual}{moving}30s web1 load 99\n"))
+            .leaves(expect![[r#"
+                5s   pager  web1 load  warning  12  12.0 is outside 10.0 to 10.0
+                30s  pager  web1 load  warning  99  99.0 is outside 7.4 to 14.1
+            "#]]);
     }
 
     #[test]

@@ -136,7 +136,10 @@ mod tests {
                 5s   web1  login    ok      192.0.2.7  ann
                 ",
             )
-            .leaves(expect![[r#""#]]);
+            .leaves(expect![[r#"
+                4s  soc  web1 login  warning   2  192.0.2.7 has failed 2 times, as about 1 users so far  source=192.0.2.7  user=ann
+                5s  soc  web1 login  critical     192.0.2.7 got in as ann after 2 failures  source=192.0.2.7  user=ann
+            "#]]);
     }
 
     #[test]

@@ -114,17 +114,22 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_late_is_in_the_long_window_of_its_own_time() {
-        Scene::<PercentileRollups>::with("short = 10s, long = 20s, grace = 30s, board = 'board'")
-            .play(
-                "
-                at   time  host  service   metric  tenant
-                1s   1s    web1  http.get     100  acme
-                45s  2s    web2  http.get     300  acme
-                45s  12s   web2  http.get     500  acme
-                99s  -
-                ",
-            )
-            .leaves(expect![[r#""#]]);
+    fn windows_that_are_open_when_the_settings_change_keep_their_length() {
+        let with = |short: &str| {
+            let settings = format!("short = {short}, long = 20s, grace = 0s, board = 'board'");
+            Scene::<PercentileRollups>::with(&settings)
+        };
+        with("10s")
+            .play("at host service metric tenant\n21s web1 http.get 100 acme")
+            .swap_for(with("15s"))
+            .play("at host service metric tenant\n50s -")
+            .leaves(expect![[r#"
+                30s  board  latency p50 10s  100  of 1 values  tenant=acme
+                30s  board  latency p95 10s  100  of 1 values  tenant=acme
+                30s  board  latency p99 10s  100  of 1 values  tenant=acme
+                40s  board  latency p50 20s  100  of 1 values  tenant=acme
+                40s  board  latency p95 20s  100  of 1 values  tenant=acme
+                40s  board  latency p99 20s  100  of 1 values  tenant=acme
+            "#]]);
     }
 }
