@@ -232,7 +232,8 @@ mod tests {
             vec![float(f64::INFINITY)],
             vec![float(f64::NAN), float(-f64::NAN)],
         ];
-        let all = || classes.iter().enumerate().flat_map(|(of, class)| class.iter().map(move |one| (of, *one)));
+        let all =
+            || classes.iter().enumerate().flat_map(|(of, class)| class.iter().map(move |one| (of, *one)));
         for (x, a) in all() {
             for (y, b) in all() {
                 assert_eq!(order(a, b), x.cmp(&y), "{a:?} and {b:?}");

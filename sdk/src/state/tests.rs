@@ -4,8 +4,8 @@
 use super::*;
 use crate::prelude::*;
 use crate::{
-    Align, Apdex, Batches, Counter, Decaying, EveryN, FixedTime, Forecast, LastN, Latest, Leaders, MovingTime,
-    Rollup, Runs, Silence, Slope, Stable, Steady, Ticker,
+    Align, Apdex, Batches, Counter, Decaying, EveryN, FixedTime, Forecast, LastN, Latest, Leaders,
+    MovingTime, Rollup, Runs, Silence, Slope, Stable, Steady, Ticker,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
