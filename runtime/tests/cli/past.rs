@@ -122,7 +122,8 @@ fn a_rule_inside_the_program_is_tried_by_its_name_unless_one_is_deployed_under_i
     // A file of that name is somebody else's.
     scratch.write("moving-average", "no module");
     let tried = ["backtest", "moving-average", "--data", "data", "--file", "events.csv", "--json"];
-    let limit = |output: String| serde_json::from_str::<Value>(&output).unwrap()["rule"]["set"]["limit"].clone();
+    let limit =
+        |output: String| serde_json::from_str::<Value>(&output).unwrap()["rule"]["set"]["limit"].clone();
     assert_eq!(limit(scratch.run([&tried[..], &["--set", "limit=7"]].concat()).fine()), "7");
     has(&scratch.run(tried).fails(2), "parameter limit (number) is missing");
     let node = scratch.node(&["--data", "data"]);

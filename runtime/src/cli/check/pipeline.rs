@@ -165,6 +165,22 @@ mod tests {
         let mut lines = Vec::new();
         tell(&map[0].1, 1, &mut lines);
         let told: String = lines.iter().map(|(written, _)| format!("{written}\n")).collect();
-        expect![[r#""#]].assert_eq(&told);
+        expect![[r#"
+              where = 'metric > 1'
+                else:
+                  to = 'low'
+              project = [{ tagged = 'x' }, { expired = true }]
+              split
+                else:
+                  to = 'rest'
+                where 'true':
+                  to = 'all'
+              each
+                branch 1:
+                  emit = true
+                branch 2:
+                  next = true
+        "#]]
+        .assert_eq(&told);
     }
 }
