@@ -80,6 +80,12 @@ impl Burn {
         if !(good >= 0.0 && bad >= 0.0 && good.is_finite() && bad.is_finite()) {
             return ends;
         }
+        // The usual case: nothing has moved on, so nothing leaves.
+        if let Some(bucket) = self.buckets.last_mut().filter(|bucket| bucket.start == start) {
+            bucket.good += good;
+            bucket.bad += bad;
+            return ends;
+        }
         let newest = self.buckets.last().map_or(start, |bucket| bucket.start.max(start));
         let first = self.first(newest, self.long);
         self.buckets.retain(|bucket| bucket.start >= first);

@@ -28,12 +28,15 @@ impl NoNumber {
     }
 }
 
-/// By value, whole or not; NaN counts as the largest.
+/// By value, whole or not; NaN, of either sign, counts as the largest.
 pub fn order(a: Metric, b: Metric) -> Ordering {
-    match (a, b) {
-        (Metric::Int(a), Metric::Int(b)) => a.cmp(&b),
-        (a, b) => a.as_f64().total_cmp(&b.as_f64()),
-    }
+    let (x, y) = (a.as_f64(), b.as_f64());
+    // Whole numbers that are one as floats are told apart here.
+    let exact = |metric| match metric {
+        Metric::Int(value) => i128::from(value),
+        Metric::Float(value) => value as i128,
+    };
+    x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan())).then_with(|| exact(a).cmp(&exact(b)))
 }
 
 fn present(numbers: &[Option<Metric>]) -> impl Iterator<Item = Metric> + '_ {
@@ -202,6 +205,45 @@ mod tests {
         assert_eq!(sum(&ints(&[i64::MAX, 1])), Metric::Float(9.223372036854776e18));
         assert_eq!(product(&ints(&[i64::MAX, 2])), Metric::Float(1.8446744073709552e19));
         assert_eq!(difference(&ints(&[5])), Ok(Metric::Int(5)));
+    }
+
+    #[test]
+    fn numbers_have_one_order_whether_whole_or_not_and_nan_comes_last() {
+        let big = 1_i64 << 53;
+        let (int, float) = (Metric::Int, Metric::Float);
+        let classes: Vec<Vec<Metric>> = vec![
+            vec![float(f64::NEG_INFINITY)],
+            vec![float(-1e300)],
+            vec![int(i64::MIN), float(i64::MIN as f64)],
+            vec![int(i64::MIN + 1)],
+            vec![int(-big - 1)],
+            vec![int(-big), float(-big as f64)],
+            vec![float(-0.5)],
+            vec![int(0), float(0.0), float(-0.0)],
+            vec![float(0.5)],
+            vec![int(1), float(1.0)],
+            vec![int(big - 1), float((big - 1) as f64)],
+            vec![int(big), float(big as f64)],
+            vec![int(big + 1)],
+            vec![int(big + 2), float((big + 2) as f64)],
+            vec![int(i64::MAX - 1)],
+            vec![int(i64::MAX)],
+            vec![float(i64::MAX as f64)],
+            vec![float(f64::INFINITY)],
+            vec![float(f64::NAN), float(-f64::NAN)],
+        ];
+        let all =
+            || classes.iter().enumerate().flat_map(|(of, class)| class.iter().map(move |one| (of, *one)));
+        for (x, a) in all() {
+            for (y, b) in all() {
+                assert_eq!(order(a, b), x.cmp(&y), "{a:?} and {b:?}");
+            }
+        }
+        // A sort may panic at what is no order.
+        let mixed: Vec<Option<Metric>> = all().map(|(_, metric)| Some(metric)).rev().collect();
+        let sorted = sorted(&mixed);
+        assert_eq!(sorted.first(), Some(&(mixed.len() - 1)));
+        assert_eq!(maximum(&mixed), Some(1));
     }
 
     #[test]

@@ -227,7 +227,10 @@ impl<T: Default + Clone> Watermarked<T> {
         let window = due.map(|kept| {
             let update = kept.told;
             (kept.news, kept.told) = (false, true);
-            Window { start: kept.end - self.every, end: kept.end, value: kept.value.clone(), update }
+            // What is not kept for late values is forgotten below.
+            let last = self.allowed_lateness == Span::ZERO;
+            let value = if last { std::mem::take(&mut kept.value) } else { kept.value.clone() };
+            Window { start: kept.end - self.every, end: kept.end, value, update }
         });
         self.forget(watermark);
         window

@@ -1,8 +1,9 @@
 //! The latest of many: one of each kind, or the few that lead.
 
+use crate::folds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tidegate_event::Timestamp;
+use tidegate_event::{Metric, Timestamp};
 
 /// At most so many kinds are remembered.
 pub const KINDS_MAX: usize = 100_000;
@@ -113,8 +114,8 @@ impl<K: Ord + Clone, T> Leaders<K, T> {
         Self { limit: limit.min(1_000) as u32, kept: BTreeMap::new(), came: 0 }
     }
 
-    /// What one has now; NaN is more than anything. It leads if it did before, if there is room, or if it has more than the least of those that do; of
-    /// equal ones the one that has led for longest has to go.
+    /// What one has now; NaN is more than anything. It leads if it did before, if there is room, or if it has more than the
+    /// least of those that do; of equal ones the one that has led for longest has to go.
     pub fn put(&mut self, name: K, number: f64, value: T) -> Standing<K, T> {
         if let Some(kept) = self.kept.get_mut(&name) {
             (kept.0, kept.2) = (number, value);
@@ -126,9 +127,10 @@ impl<K: Ord + Clone, T> Leaders<K, T> {
             self.kept.insert(name, (number, came, value));
             return Standing::Leads { displaced: None };
         }
-        let least = self.kept.iter().min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let order = |a: f64, b: f64| folds::order(Metric::Float(a), Metric::Float(b));
+        let least = self.kept.iter().min_by(|(_, a), (_, b)| order(a.0, b.0).then(a.1.cmp(&b.1)));
         match least.map(|(name, (number, _, _))| (name.clone(), *number)) {
-            Some((least, of_least)) if number > of_least => {
+            Some((least, of_least)) if order(number, of_least).is_gt() => {
                 let displaced = self.kept.remove(&least).map(|(_, _, value)| (least, value));
                 self.came += 1;
                 self.kept.insert(name, (number, came, value));
@@ -146,5 +148,22 @@ impl<K: Ord + Clone, T> Leaders<K, T> {
     /// Those that lead, by name.
     pub fn names(&self) -> impl Iterator<Item = &K> {
         self.kept.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_leads_whatever_its_sign_and_gives_way_to_nothing() {
+        for nan in [f64::NAN, -f64::NAN] {
+            let mut leaders = Leaders::of(2);
+            leaders.put("a", 1.0, ());
+            leaders.put("b", f64::INFINITY, ());
+            assert_eq!(leaders.put("nan", nan, ()), Standing::Leads { displaced: Some(("a", ())) });
+            assert_eq!(leaders.put("c", f64::INFINITY, ()), Standing::Behind);
+            assert_eq!(leaders.names().collect::<Vec<_>>(), [&"b", &"nan"]);
+        }
     }
 }

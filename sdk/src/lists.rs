@@ -119,14 +119,23 @@ impl<T> MovingTime<T> {
     }
 
     /// One more. False when it is too old and was left out.
+    ///
+    /// A time far ahead makes everything else too old. Where senders' clocks may be wrong, give it none that is later than
+    /// [`out.now()`](crate::Out::now).
     pub fn push(&mut self, time: Option<Timestamp>, value: T) -> bool {
         self.newest = self.newest.max(time.unwrap_or(self.newest));
-        let oldest = Timestamp(self.newest.0.saturating_sub(self.span.0));
+        let oldest = self.oldest();
         if time.is_some_and(|time| time <= oldest) {
             self.left_out += 1;
             return false;
         }
-        self.kept.retain(|(time, _)| time.is_none_or(|time| time > oldest));
+        // What is too old and not the first stays until those before it have left, but is not shown.
+        while self.kept.front().is_some_and(|(time, _)| !is_young(*time, oldest)) {
+            self.kept.pop_front();
+        }
+        if self.kept.len() >= LIST_MAX {
+            self.kept.retain(|(time, _)| is_young(*time, oldest));
+        }
         if self.kept.len() >= LIST_MAX {
             self.kept.pop_front();
             self.left_out += 1;
@@ -137,13 +146,23 @@ impl<T> MovingTime<T> {
 
     /// Those that are kept, as they came.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.kept.iter().map(|(_, value)| value)
+        let oldest = self.oldest();
+        self.kept.iter().filter(move |(time, _)| is_young(*time, oldest)).map(|(_, value)| value)
+    }
+
+    fn oldest(&self) -> Timestamp {
+        Timestamp(self.newest.0.saturating_sub(self.span.0))
     }
 
     /// How many were too old, or one too many.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
+}
+
+/// Whether it is inside the stretch that this is too old for; what has no time always is.
+fn is_young(time: Option<Timestamp>, oldest: Timestamp) -> bool {
+    time.is_none_or(|time| time > oldest)
 }
 
 /// Where windows begin.
@@ -224,6 +243,9 @@ impl<T> FixedTime<T> {
     }
 
     /// One more. Returns the windows that it closes.
+    ///
+    /// A time far ahead closes the window for all others. Where senders' clocks may be wrong, give it none that is later
+    /// than [`out.now()`](crate::Out::now).
     pub fn push(&mut self, time: Option<Timestamp>, value: T) -> Vec<Vec<T>> {
         let Some(time) = time else {
             self.keep(value);
@@ -252,7 +274,7 @@ impl<T> FixedTime<T> {
             closed.push(std::mem::take(&mut self.kept));
         }
         if self.empty {
-            closed.resize_with((windows as usize).min(LIST_MAX), Vec::new);
+            closed.resize_with(windows.min(LIST_MAX as i64) as usize, Vec::new);
         }
         self.start = Some(match self.align {
             Align::First if !self.empty => time,

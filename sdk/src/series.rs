@@ -285,16 +285,32 @@ impl Ticker {
         self.next
     }
 
-    /// Moves on if a tick is due. Says whether it ticks; when it has run for long enough it stops instead.
+    /// Moves on if a tick is due. Says whether it ticks; when it has run for long enough it stops instead. Ticks are told one
+    /// by one, however late: ask for the next with [`due`](Self::due).
     pub fn tick(&mut self, now: Timestamp) -> bool {
         if self.next > now {
             return false;
         }
-        if now > self.until {
+        if self.next > self.until {
             self.stop();
             return false;
         }
         self.next = self.next + self.every;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_that_is_told_late_counts_by_its_own_moment() {
+        let at = Timestamp::from_secs;
+        let mut clock = Ticker::new(Span::secs(10), Align::First);
+        clock.alive(at(0), at(25));
+        // 10 s and 20 s were within its life, 30 s is not.
+        assert_eq!([clock.tick(at(100)), clock.tick(at(100)), clock.tick(at(100))], [true, true, false]);
+        assert_eq!(clock.due(), Timestamp::NEVER);
     }
 }

@@ -14,14 +14,17 @@ pub const ENDED_MAX: usize = 4;
 /// gap; one from earlier still, or from a session that has ended, is left out and counted.
 ///
 /// One session is open. When values run ahead of the wakes, up to four that have ended wait to be told; what comes when that
-/// many wait is left out and counted too.
+/// many wait is left out and counted too. A value from the future counts as one from now, so that a wrong clock cannot hold a
+/// session open.
 ///
 /// ```
 /// # use tidegate_sdk::prelude::*;
 /// let at = Timestamp::from_secs;
 /// let mut visit = Session::<Count>::gap(Span::secs(30));
-/// assert_eq!(visit.add(at(0), ()), at(30));
-/// assert_eq!(visit.add(at(20), ()), at(50));
+///
+/// // The first argument is the clock, the second is when it happened.
+/// assert_eq!(visit.add(at(0), at(0), ()), at(30));
+/// assert_eq!(visit.add(at(21), at(20), ()), at(50));
 /// assert!(visit.close(at(30)).is_none()); // it went on
 ///
 /// let ended = visit.close(at(50)).unwrap();
@@ -77,13 +80,14 @@ impl<T: Default> Session<T> {
         self
     }
 
-    /// Adds a value that happened at that time, and returns the moment at which there will be something to
-    /// [`close`](Self::close) if nothing else comes: [`wake_at`](crate::Out::wake_at) it.
+    /// Adds a value that happened at `time`, at this moment of the clock, and returns the moment at which there will be
+    /// something to [`close`](Self::close) if nothing else comes: [`wake_at`](crate::Out::wake_at) it.
     #[must_use = "a session ends only if the rule is woken then: out.wake_at(session.add(…))"]
-    pub fn add<V>(&mut self, time: Timestamp, value: V) -> Timestamp
+    pub fn add<V>(&mut self, now: Timestamp, time: Timestamp, value: V) -> Timestamp
     where
         T: Collect<V>,
     {
+        let time = time.min(now);
         let (gap, longest) = (self.gap, self.longest);
         if let Some(open) = self.open.take_if(|open| time >= ends(open, gap, longest)) {
             if self.ended.len() >= ENDED_MAX {
@@ -155,7 +159,7 @@ mod tests {
     /// Plays `at` as values and `|at` as wakes.
     fn check(session: Session<Count>, moments: &str, expected: &Expect) {
         let mut session = session;
-        let mut said = String::new();
+        let (mut said, mut clock) = (String::new(), Timestamp::EPOCH);
         for word in moments.split_whitespace() {
             if let Some(at) = word.strip_prefix('|') {
                 let at = Timestamp::from_secs(at.parse().unwrap());
@@ -165,7 +169,9 @@ mod tests {
                 }
             } else {
                 let at = Timestamp::from_secs(word.parse().unwrap());
-                writeln!(said, "{at} wants {}", session.add(at, ())).unwrap();
+                let now = at.max(clock);
+                clock = now;
+                writeln!(said, "{at} wants {}", session.add(now, at, ())).unwrap();
             }
         }
         writeln!(said, "left out: {}", session.left_out()).unwrap();
@@ -236,6 +242,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_value_from_the_future_counts_as_one_from_now() {
+        let at = Timestamp::from_secs;
+        let mut session = Session::<Count>::gap(Span::secs(10));
+        assert_eq!(session.add(at(0), at(0), ()), at(10));
+        assert_eq!(session.add(at(5), at(1_000_000), ()), at(15));
+        assert_eq!(session.add(at(6), at(6), ()), at(16));
+        let ended = session.close(at(16)).unwrap();
+        assert_eq!((ended.value.get(), ended.last, session.left_out()), (3, at(6), 0));
+    }
+
     proptest! {
         /// Against the list of all values, cut where the pause is as long as the gap.
         #[test]
@@ -257,7 +274,7 @@ mod tests {
                 if wake <= at {
                     tell(&mut session, wake);
                 }
-                wake = session.add(at, ());
+                wake = session.add(at, at, ());
                 match expected.last_mut() {
                     Some((_, last, count)) if now - *last < gap => (*last, *count) = (now, *count + 1),
                     _ => expected.push((now, now, 1)),
@@ -278,7 +295,8 @@ mod tests {
             let (mut now, mut told, mut values, mut done) = (0, 0, 0, Timestamp(i64::MIN));
             for (pause, offset, wake) in moves {
                 now += pause;
-                let _ = session.add(Timestamp::from_secs(now + offset), ());
+                let at = Timestamp::from_secs;
+                let _ = session.add(at(now), at(now + offset), ());
                 values += 1;
                 while let Some(ended) = wake.then(|| session.close(Timestamp::from_secs(now))).flatten() {
                     prop_assert!(ended.first > done && ended.first <= ended.last);

@@ -36,11 +36,16 @@ impl Heartbeat {
         Self { every, last: None, told: false }
     }
 
-    /// A beat; returns the moment at which the next one will be missed: [`wake_at`](crate::Out::wake_at) it.
+    /// A beat; returns the moment at which the next one will be missed: [`wake_at`](crate::Out::wake_at) it. One that comes
+    /// late, from before the last, changes nothing.
+    ///
+    /// A time far ahead hides every silence until then. Where senders' clocks may be wrong, give it none that is later than
+    /// [`out.now()`](crate::Out::now).
     #[must_use = "a missed beat is told only if the rule is woken then: out.wake_at(heartbeat.beat(…))"]
     pub fn beat(&mut self, time: Timestamp) -> Timestamp {
         let last = self.last.map_or(time, |last| last.max(time));
-        (self.last, self.told) = (Some(last), false);
+        self.told &= self.last == Some(last);
+        self.last = Some(last);
         last + self.every
     }
 
@@ -159,6 +164,18 @@ mod tests {
         assert_eq!(heart.missed(at(100)), None); // never heard of
         assert_eq!(heart.beat(at(20)), at(30));
         assert_eq!(heart.beat(at(5)), at(30));
+    }
+
+    #[test]
+    fn a_silence_is_told_once_even_if_an_old_beat_comes_late() {
+        let at = Timestamp::from_secs;
+        let mut heart = Heartbeat::every(Span::secs(10));
+        assert_eq!(heart.beat(at(20)), at(30));
+        assert_eq!(heart.missed(at(30)), Some(Span::secs(10)));
+        assert_eq!(heart.beat(at(5)), at(30));
+        assert_eq!((heart.missed(at(31)), heart.is_missed()), (None, true));
+        assert_eq!(heart.beat(at(32)), at(42));
+        assert_eq!(heart.missed(at(42)), Some(Span::secs(10)));
     }
 
     #[test]

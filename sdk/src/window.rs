@@ -105,6 +105,11 @@ impl<T: Default> Tumbling<T> {
         Some(window)
     }
 
+    /// Where the window ended that was closed last.
+    pub fn closed(&self) -> Timestamp {
+        self.closed
+    }
+
     /// The length of a window.
     pub fn length(&self) -> Span {
         self.every

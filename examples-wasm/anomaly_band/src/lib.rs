@@ -69,7 +69,9 @@ impl Rule for AnomalyBand {
                 .describe(format_args!("{value:.1} is outside {low:.1} to {high:.1}"))
                 .send();
         }
-        self.learn(value.max(low).min(high), settings.weight);
+        // Of a series that has never moved nothing is known: a band without width would stay so.
+        let edge = if reach > 0.0 { value.max(low).min(high) } else { value };
+        self.learn(edge, settings.weight);
     }
 }
 
@@ -95,6 +97,18 @@ mod tests {
             ))
             .leaves(expect![[r#"
                 41s  pager  web1 load  warning  160  160.0 is outside 95.8 to 108.1
+            "#]]);
+    }
+
+    #[test]
+    fn what_never_moved_learns_to() {
+        let usual: String = (0..5).map(|at| format!("{at}s web1 load 10\n")).collect();
+        let moving: String = (5..30).map(|at| format!("{at}s web1 load {}\n", 10 + at % 3)).collect();
+        Scene::<AnomalyBand>::with("warm_up = 3, calm = 3, pager = 'pager'")
+            .play(&format!("at host service metric\n{usual}{moving}30s web1 load 99\n"))
+            .leaves(expect![[r#"
+                5s   pager  web1 load  warning  12  12.0 is outside 10.0 to 10.0
+                30s  pager  web1 load  warning  99  99.0 is outside 7.4 to 14.1
             "#]]);
     }
 

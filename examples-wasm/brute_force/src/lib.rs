@@ -1,7 +1,7 @@
 //! Tells when one source fails to log in too often within a window, and, what matters more, when it then gets in.
 //!
 //! Each event is an attempt: service `login`, state `ok` or any other, the attributes `source` (an address) and `user`. Give
-//! the events a ttl as long as the window, so that a source is not forgotten in between.
+//! the events a ttl as long as the longer of window and pause, so that a source is not forgotten in between.
 
 use std::collections::VecDeque;
 use tidegate_sdk::prelude::*;
@@ -33,8 +33,8 @@ pub struct BruteForce {
 impl BruteForce {
     /// Whether the last so many failures all lie within the window that ends now.
     fn too_many(&self, time: Timestamp, settings: &Settings) -> bool {
-        let first = self.failures.front().copied();
-        self.failures.len() == settings.limit() && first.is_some_and(|first| time - first <= settings.within)
+        let first = self.failures.len().checked_sub(settings.limit()).and_then(|at| self.failures.get(at));
+        first.is_some_and(|first| time - *first <= settings.within)
     }
 }
 
@@ -70,7 +70,7 @@ impl Rule for BruteForce {
             self.failures.clear();
             return;
         }
-        if self.failures.len() >= settings.limit() {
+        while self.failures.len() >= settings.limit() {
             self.failures.pop_front();
         }
         self.failures.push_back(time);
@@ -110,6 +110,35 @@ mod tests {
             .leaves(expect![[r#"
                 3s  soc  web2 login  warning   3  192.0.2.7 has failed 3 times, as about 3 users so far  source=192.0.2.7  user=ann
                 6s  soc  web1 login  critical     192.0.2.7 got in as bob after 3 failures  source=192.0.2.7  user=bob
+            "#]]);
+    }
+
+    #[test]
+    fn with_a_lower_limit_it_goes_on_from_what_it_knows() {
+        let with = |failures: u32| {
+            Scene::<BruteForce>::with(&format!("failures = {failures}, within = 10s, security = 'soc'"))
+        };
+        with(5)
+            .play(
+                "
+                at   host  service  state   source     user
+                0s   web1  login    failed  192.0.2.7  ann
+                1s   web1  login    failed  192.0.2.7  ann
+                2s   web1  login    failed  192.0.2.7  ann
+                3s   web1  login    failed  192.0.2.7  ann
+                ",
+            )
+            .swap_for(with(2))
+            .play(
+                "
+                at   host  service  state   source     user
+                4s   web1  login    failed  192.0.2.7  ann
+                5s   web1  login    ok      192.0.2.7  ann
+                ",
+            )
+            .leaves(expect![[r#"
+                4s  soc  web1 login  warning   2  192.0.2.7 has failed 2 times, as about 1 users so far  source=192.0.2.7  user=ann
+                5s  soc  web1 login  critical     192.0.2.7 got in as ann after 2 failures  source=192.0.2.7  user=ann
             "#]]);
     }
 

@@ -43,8 +43,6 @@ impl Rule for FlapDamping {
                     .state(State::Warning)
                     .describe(format_args!("flaps: {percent:.0} % of its steps are changes"))
                     .send();
-                // Whatever it settles on is news.
-                self.told = Changed::starting(State::Warning);
             }
             Some(false) => {
                 self.told = Changed::starting(state);

@@ -64,14 +64,14 @@ impl Rule for PercentileRollups {
     }
 
     fn on_wake(&mut self, settings: &Settings, out: &mut Out) {
-        if let Some(short) = self.short.close(out.time()) {
-            self.tell(&short, settings.short, settings, out);
-            let start = out.time() - settings.grace - settings.short;
+        while let Some(short) = self.short.close(out.time()) {
+            self.tell(&short, self.short.length(), settings, out);
+            let start = self.short.closed() - self.short.length();
             out.wake_at(self.long.add(start, &short));
         }
         // The last short window of a long one closes at the same moment, so it is in by now.
-        if let Some(long) = self.long.close(out.time()) {
-            self.tell(&long, settings.long, settings, out);
+        while let Some(long) = self.long.close(out.time()) {
+            self.tell(&long, self.long.length(), settings, out);
         }
     }
 }
@@ -110,6 +110,26 @@ mod tests {
                 20s  board  latency p50 20s                  50  of 1 values  tenant=zeta
                 20s  board  latency p95 20s                  50  of 1 values  tenant=zeta
                 20s  board  latency p99 20s                  50  of 1 values  tenant=zeta
+            "#]]);
+    }
+
+    #[test]
+    fn windows_that_are_open_when_the_settings_change_keep_their_length() {
+        let with = |short: &str| {
+            let settings = format!("short = {short}, long = 20s, grace = 0s, board = 'board'");
+            Scene::<PercentileRollups>::with(&settings)
+        };
+        with("10s")
+            .play("at host service metric tenant\n21s web1 http.get 100 acme")
+            .swap_for(with("15s"))
+            .play("at host service metric tenant\n50s -")
+            .leaves(expect![[r#"
+                30s  board  latency p50 10s  100  of 1 values  tenant=acme
+                30s  board  latency p95 10s  100  of 1 values  tenant=acme
+                30s  board  latency p99 10s  100  of 1 values  tenant=acme
+                40s  board  latency p50 20s  100  of 1 values  tenant=acme
+                40s  board  latency p95 20s  100  of 1 values  tenant=acme
+                40s  board  latency p99 20s  100  of 1 values  tenant=acme
             "#]]);
     }
 }

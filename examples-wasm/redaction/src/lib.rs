@@ -48,31 +48,47 @@ fn masked(text: &str) -> String {
         clean.push_str(if email { "<email>" } else { bare });
         clean.push_str(&word[bare.len()..]);
     }
-    while let Some((start, end)) = card(&clean) {
-        clean.replace_range(start..end, "<card>");
+    without_cards(&clean)
+}
+
+/// The text with `<card>` in place of each card number, looked through once.
+fn without_cards(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let (mut clean, mut told, mut at) = (String::with_capacity(text.len()), 0, 0);
+    while at < bytes.len() {
+        let starts = is_digit(at) && (at == 0 || !is_digit(at - 1));
+        if let Some(end) = starts.then(|| card(bytes, at)).flatten() {
+            clean.push_str(&text[told..at]);
+            clean.push_str("<card>");
+            (told, at) = (end, end);
+        } else {
+            at += 1;
+        }
     }
+    clean.push_str(&text[told..]);
     clean
 }
 
-/// Where a card number stands: 13 to 19 digits, single spaces or dashes between them, whose checksum (Luhn's) is right.
-fn card(text: &str) -> Option<(usize, usize)> {
-    let bytes = text.as_bytes();
+/// Where the card number ends that starts here: 13 to 19 digits, single spaces or dashes between them, whose checksum (Luhn's)
+/// is right.
+fn card(bytes: &[u8], start: usize) -> Option<usize> {
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let mut starts = (0..bytes.len()).filter(|at| is_digit(*at) && (*at == 0 || !is_digit(at - 1)));
-    starts.find_map(|start| {
-        let (mut digits, mut found) = (Vec::new(), None);
-        for (at, byte) in bytes.iter().enumerate().skip(start) {
-            match byte {
-                b'0'..=b'9' if digits.len() < 19 => digits.push(u32::from(byte - b'0')),
-                b' ' | b'-' if is_digit(at + 1) => continue,
-                _ => break,
+    let (mut digits, mut count, mut end) = ([0; 19], 0, None);
+    for (at, byte) in (start..).zip(&bytes[start..]) {
+        match byte {
+            b'0'..=b'9' if count < digits.len() => {
+                digits[count] = u32::from(byte - b'0');
+                count += 1;
             }
-            if digits.len() >= 13 && !is_digit(at + 1) && checksum(&digits) == 0 {
-                found = Some((start, at + 1));
-            }
+            b' ' | b'-' if is_digit(at + 1) => continue,
+            _ => break,
         }
-        found
-    })
+        if count >= 13 && !is_digit(at + 1) && checksum(&digits[..count]) == 0 {
+            end = Some(at + 1);
+        }
+    }
+    end
 }
 
 fn checksum(digits: &[u32]) -> u32 {
@@ -100,6 +116,17 @@ mod tests {
                 0s  emit  web1 pay  <email> paid with <card>.  #eu  #clean  user=<email>
                 1s  emit  web1 pay  order 1234 5678 9012 3456, not a card; a@b  #eu  #clean
             "#]]);
+    }
+
+    #[test]
+    fn every_card_is_masked_and_nothing_between_them() {
+        assert_eq!(
+            masked("4111111111111111 and 4111-1111-1111-1111 and 4222222222222."),
+            "<card> and <card> and <card>."
+        );
+        // Half a megabyte: looked through again from the beginning for each of them, this would take minutes.
+        let many = "ü 4111111111111111 x ".repeat(25_000);
+        assert_eq!(masked(&many), "ü <card> x ".repeat(25_000));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Rule for SessionSummary {
     }
 
     fn on_event(&mut self, event: &Event, _: &Settings, out: &mut Out) {
-        out.wake_at(self.session.add(event.time(), event));
+        out.wake_at(self.session.add(out.now(), event.time(), event));
     }
 
     fn on_wake(&mut self, settings: &Settings, out: &mut Out) {

@@ -115,6 +115,10 @@ impl Manifest {
                 ));
             }
         }
+        // The guest gets them as lines.
+        if let Some(name) = to.keys().find(|name| name.is_empty() || name.contains('\n')) {
+            return Err(format!("--to {name:?}: the name of an output, in one line, was expected"));
+        }
         let mut resolved = Resolved::default();
         let mut settings = SettingsWriter::default();
         for param in &self.params {
@@ -286,6 +290,10 @@ mod tests {
         let outputs: Vec<_> =
             resolved.outputs.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
         assert_eq!(outputs, [("main", "console"), ("board", "file"), ("pager", "hook")]);
+        for wrong in ["", "board\npager"] {
+            let error = manifest.resolve(&map(&[]), &map(&[(wrong, "hook")])).unwrap_err();
+            assert_eq!(error, format!("--to {wrong:?}: the name of an output, in one line, was expected"));
+        }
     }
 
     #[test]

@@ -85,8 +85,7 @@ impl Candidate {
 
     /// A rule as it stands in the log of a data directory, or deployed there at the end.
     pub fn deployed(name: &str, data: &Path) -> anyhow::Result<Self> {
-        let log = Past { folder: data.join("log"), seed: None, without: Vec::new() };
-        let mut rules = log.deployed()?;
+        let mut rules = standing(data)?;
         let Some(Standing { spec, .. }) = rules.remove(name) else {
             let names: Vec<&str> = rules.keys().map(String::as_str).collect();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -98,8 +97,18 @@ impl Candidate {
         Ok(Self { spec: RuleSpec { paused: false, ..spec }, wasm }.patient())
     }
 
+    /// Whether a rule of that name is deployed in a data directory.
+    pub fn is_deployed(name: &str, data: &Path) -> bool {
+        standing(data).is_ok_and(|rules| rules.contains_key(name))
+    }
+
     fn patient(mut self) -> Self {
         self.spec.limits = Limits { deadline_ms: DEADLINE_MS, ..self.spec.limits };
         self
     }
+}
+
+/// The rules that are deployed in a data directory, by its log.
+fn standing(data: &Path) -> anyhow::Result<BTreeMap<String, Standing>> {
+    Past { folder: data.join("log"), seed: None, without: Vec::new() }.deployed()
 }

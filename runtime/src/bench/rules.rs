@@ -138,6 +138,11 @@ const ALL: &[BuiltIn] = &[
     },
 ];
 
+/// The names of all of them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    rules::ALL.iter().chain(ALL).map(|rule| rule.name)
+}
+
 /// The rule of that name.
 pub fn find(name: &str) -> anyhow::Result<&'static BuiltIn> {
     let here = ALL.iter().find(|rule| rule.name == name);

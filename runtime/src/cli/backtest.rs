@@ -5,7 +5,7 @@ use super::screen::{Screen, count, plain};
 use crate::backtest::{
     Candidate, Format, Interval, Outcome, Past, Plan, Progress, Range, Report, Source, Wishes,
 };
-use crate::{backtest, clock, config};
+use crate::{backtest, clock, config, rules};
 use anyhow::Context;
 use clap::ValueEnum;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,7 +23,7 @@ const DRAWN: Duration = Duration::from_millis(100);
 /// What is tried, and on what.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A module, or the name of a rule that is deployed in the data directory.
+    /// A module, or the name of a rule: one that is deployed in the data directory, or one inside the program.
     #[arg(value_name = "RULE")]
     rule: String,
     /// Begin so long before the end of the log (-2h), or at a time (2026-01-31T08:00:00Z).
@@ -153,7 +153,7 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     let mut wishes =
         Wishes { query: args.query.clone(), per: args.per.clone(), set: args.given().cloned().collect() };
     let against = match &args.against {
-        Some(name) if is_file(name) => {
+        Some(name) if is_module(name, &home) => {
             let mut other = wishes.clone();
             other.set.extend(args.against_set.iter().cloned());
             Some(module(name, &other, false)?)
@@ -173,8 +173,8 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
         }
         None => None,
     };
-    let strict = args.against.as_deref().is_none_or(is_file);
-    let rule = if is_file(&args.rule) {
+    let strict = args.against.as_deref().is_none_or(|name| is_module(name, &home));
+    let rule = if is_module(&args.rule, &home) {
         check_parameters(args)?;
         module(&args.rule, &wishes, strict)?
     } else {
@@ -225,9 +225,11 @@ fn plan(args: &Args) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// Whether a module is meant, in a file or inside the program, and not the name of a rule that is deployed.
-fn is_file(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|end| end == "wasm") || name.contains('/') || name == "standard"
+/// Whether a module is meant, in a file or inside the program, and not the name of a rule that is deployed. What is deployed
+/// under the name of a rule inside the program comes first.
+fn is_module(name: &str, home: &Path) -> bool {
+    let file = Path::new(name).extension().is_some_and(|end| end == "wasm") || name.contains('/');
+    file || rules::find(name).is_ok() && !Candidate::is_deployed(name, home)
 }
 
 impl Args {

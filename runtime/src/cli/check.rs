@@ -25,6 +25,12 @@ pub struct Args {
     print: bool,
 }
 
+/// What was found to be fine.
+enum Checked {
+    Module(Box<Inspected>),
+    Pipeline(pipeline::Pipeline),
+}
+
 /// Checks all, tells all, and fails if anything is wrong.
 pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let mut report = serde_json::Map::new();
@@ -34,29 +40,15 @@ pub fn go(args: &Args, screen: &Screen) -> Result<(), Failure> {
     let mut modules = Vec::new();
     let mut refused = 0;
     for path in &args.modules {
-        if pipeline::is_one(path) {
-            match pipeline::read(path) {
-                Ok(found) => {
-                    modules.push(pipeline::as_json(path, &found));
-                    if !screen.json {
-                        pipeline::describe(path, &found, screen)?;
-                    }
-                }
-                Err(failure) => {
-                    refused += 1;
-                    modules.push(json!({ "file": path, "error": failure.to_string().trim_end() }));
-                    eprint!("{failure}");
-                }
-            }
-            continue;
-        }
-        match module(path) {
-            Ok(found) => {
-                modules.push(as_json(path, &found));
-                if !screen.json {
-                    describe(path, &found, screen)?;
-                }
-            }
+        let found = match pipeline::is_one(path) {
+            true => pipeline::read(path).map(Checked::Pipeline),
+            false => module(path).map(|found| Checked::Module(Box::new(found))),
+        };
+        match found {
+            Ok(Checked::Pipeline(found)) if screen.json => modules.push(pipeline::as_json(path, &found)),
+            Ok(Checked::Pipeline(found)) => pipeline::describe(path, &found, screen)?,
+            Ok(Checked::Module(found)) if screen.json => modules.push(as_json(path, &found)),
+            Ok(Checked::Module(found)) => describe(path, &found, screen)?,
             Err(failure) => {
                 refused += 1;
                 modules.push(json!({ "file": path, "error": failure.to_string().trim_end() }));
@@ -106,20 +98,17 @@ fn module(path: &Path) -> Result<Inspected, Failure> {
     tidegate_wasm::inspect(&wasm).map_err(|refusal| Failure::say(Exit::Invalid, format!("{name}: {refusal}")))
 }
 
-/// A module from a file, or the one inside the program that has that name.
+/// The module inside the program that has that name, or one from a file.
 pub fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
-    let built_in = rules::find(&name);
-    match (std::fs::read(path), built_in) {
-        (Ok(wasm), _) => Ok(wasm),
-        (Err(_), Ok(rule)) => Ok(rule.wasm.to_vec()),
-        (Err(error), Err(_)) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => {
-            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))
-        }
-        (Err(error), Err(other)) => {
-            Err(Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}; {other}")))
-        }
-    }
+    // A file is meant if it is said what it is or where it lies.
+    let unknown = match rules::find(&name) {
+        Ok(rule) => return Ok(rule.wasm.to_vec()),
+        Err(_) if name.contains(['.', '/', std::path::MAIN_SEPARATOR]) => String::new(),
+        Err(unknown) => format!("; {unknown}"),
+    };
+    std::fs::read(path)
+        .map_err(|error| Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}{unknown}")))
 }
 
 /// A module for machines.

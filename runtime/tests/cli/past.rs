@@ -117,6 +117,22 @@ fn the_log_of_a_node_is_backtested_while_it_runs_and_after_it_has_stopped() {
 }
 
 #[test]
+fn a_rule_inside_the_program_is_tried_by_its_name_unless_one_is_deployed_under_it() {
+    let mut scratch = scratch();
+    // A file of that name is somebody else's.
+    scratch.write("moving-average", "no module");
+    let tried = ["backtest", "moving-average", "--data", "data", "--file", "events.csv", "--json"];
+    let limit =
+        |output: String| serde_json::from_str::<Value>(&output).unwrap()["rule"]["set"]["limit"].clone();
+    assert_eq!(limit(scratch.run([&tried[..], &["--set", "limit=7"]].concat()).fine()), "7");
+    has(&scratch.run(tried).fails(2), "parameter limit (number) is missing");
+    let node = scratch.node(&["--data", "data"]);
+    scratch.run(["deploy", "moving-average", "--name", "moving-average", "--set", "limit=100"]).fine();
+    node.stop().fine();
+    assert_eq!(limit(scratch.run(tried).fine()), "100");
+}
+
+#[test]
 fn what_is_recorded_can_be_sent_again_and_backtested() {
     let mut scratch = scratch();
     let _node = scratch.node(&["--no-log"]);

@@ -1,8 +1,9 @@
 //! What regular expressions are compiled to: the fast engine where queries are asked of every event, a small one where the
 //! size of a module matters.
 //!
-//! The small one knows the same expressions with one difference: classes (`\\w`, `\\d`, `\\s`, `\\b`) and `(?i)` are of ASCII
-//! alone, and there is no `\\p{…}`.
+//! The small one knows the same expressions but for this: the classes `\w`, `\d`, `\s`, `\b` and `(?i)` are of ASCII alone, there
+//! is no `\p{…}`, classes are joined but not cut (`&&`, `--`, `~~`), and nothing is found in what is not UTF-8. Of a pattern that
+//! is too big it says that it is wrong.
 
 use std::fmt;
 

@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::prelude::*;
-use crate::{Decaying, Steady};
+use crate::{
+    Align, Apdex, Batches, Counter, Decaying, EveryN, FixedTime, Forecast, LastN, Latest, Leaders,
+    MovingTime, Rollup, Runs, Silence, Slope, Stable, Steady, Ticker,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -164,6 +167,103 @@ struct Parts {
     flapping: Flapping<State>,
     suppress: Suppress<3>,
     heartbeat: Heartbeat,
+    kept: KeptParts,
+    clocks: ClockParts,
+}
+
+/// One of each part that keeps what came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct KeptParts {
+    last: LastN<u64>,
+    every: EveryN<u64>,
+    moving: MovingTime<u64>,
+    fixed: FixedTime<u64>,
+    riemann: FixedTime<u64>,
+    batches: Batches<u64>,
+    latest: Latest<String, u64>,
+    leaders: Leaders<String, u64>,
+    stable: Stable<bool, u64>,
+    rollup: Rollup<u64>,
+}
+
+impl KeptParts {
+    fn new() -> Self {
+        let (short, long) = (Span::secs(3), Span::secs(8));
+        Self {
+            last: LastN::new(3),
+            every: EveryN::new(2),
+            moving: MovingTime::new(long),
+            fixed: FixedTime::new(short, Align::First),
+            riemann: FixedTime::new(short, Align::At(Timestamp::from_secs(2))).open_end(),
+            batches: Batches::new(3, long, Align::Epoch),
+            latest: Latest::default(),
+            leaders: Leaders::of(2),
+            stable: Stable::lasting(short),
+            rollup: Rollup::new(1, short, Align::First),
+        }
+    }
+
+    fn take(&mut self, at: Timestamp, value: f64) -> String {
+        let (bits, name) = (value.to_bits(), format!("name {}", value as i64 % 7));
+        let time = (value < 9.0).then(|| at - Span::secs(value as i64 % 5));
+        self.latest.put(name.clone(), at + Span::secs(4), bits);
+        self.latest.expire(at);
+        let said = (
+            (self.last.push(bits).clone(), self.every.push(bits)),
+            (self.moving.push(time, bits), self.moving.left_out()),
+            (self.fixed.wake(at), self.fixed.push(time, bits), self.riemann.push(time, bits)),
+            (self.batches.wake(at), self.batches.push(at, bits), self.batches.edges()),
+            self.leaders.put(name, value, bits),
+            (self.stable.wake(at), self.stable.push(at, value > 0.0, bits)),
+            (self.rollup.wake(at), self.rollup.push(at, bits)),
+        );
+        let kept: (Vec<&u64>, Vec<&u64>) = (self.moving.values().collect(), self.latest.values().collect());
+        format!("{said:?} {kept:?}")
+    }
+}
+
+/// One of each part that follows a number or a clock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ClockParts {
+    counter: Counter,
+    slope: Slope,
+    forecast: Forecast,
+    apdex: Apdex,
+    runs: Runs<bool>,
+    ticker: Ticker,
+    silence: Silence,
+}
+
+impl ClockParts {
+    fn new() -> Self {
+        Self {
+            counter: Counter::starting(Metric::Int(i64::MAX - 20)),
+            slope: Slope::default(),
+            forecast: Forecast::over(4),
+            apdex: Apdex::default(),
+            runs: Runs::of(2),
+            ticker: Ticker::new(Span::secs(2), Align::Epoch),
+            silence: Silence::of(Span::secs(1)),
+        }
+    }
+
+    fn take(&mut self, at: Timestamp, value: f64) -> String {
+        self.forecast.add(at, value);
+        match value as i64 % 3 {
+            0 => self.apdex.satisfied(),
+            1 => self.apdex.tolerated(),
+            _ => self.apdex.frustrated(),
+        }
+        let counted = if value > 9.0 { Metric::Float(value) } else { Metric::Int(1) };
+        let said = (
+            self.counter.add(counted),
+            (self.slope.add(at, value), self.forecast.at(at + Span::secs(9))),
+            (self.apdex.get(), self.runs.add(value > 0.0)),
+            (self.ticker.tick(at), self.ticker.alive(at, at + Span::secs(3)), self.ticker.due()),
+            (self.silence.tick(at), self.silence.heard(at), self.silence.due()),
+        );
+        format!("{said:?}")
+    }
 }
 
 impl Parts {
@@ -193,6 +293,8 @@ impl Parts {
             flapping: Flapping::starting(State::Ok, 5.0, 20.0),
             suppress: Suppress::lasting(Span::secs(5)),
             heartbeat: Heartbeat::every(Span::secs(2)),
+            kept: KeptParts::new(),
+            clocks: ClockParts::new(),
         }
     }
 
@@ -219,7 +321,7 @@ impl Parts {
             (self.count, self.sum, self.mean, self.min, self.max),
             (self.rate.per_second(Span::secs(3)), self.quantiles.quantile(0.9)),
             format!("{:?}", self.top.most(9)),
-            self.take_more(at, value),
+            (self.take_more(at, value), self.kept.take(at, value), self.clocks.take(at, value)),
         );
         format!("{said:?}")
     }
@@ -232,7 +334,7 @@ impl Parts {
         self.suppress.down(&name, at);
         let said = (
             (self.late.add(at, before, value), self.late.close(at), self.late.wake(at)),
-            (self.session.add(before, value), self.session.close(at), self.session.left_out()),
+            (self.session.add(at, before, value), self.session.close(at), self.session.left_out()),
             (self.distinct.estimate(), self.suppress.hides("name 1", at), self.suppress.forgotten()),
             (self.burn.add(at, 1.0, f64::from(u8::from(triggered))), self.burn.rates(at)),
             (self.quiet.sample(triggered), self.hysteresis.set(value)),

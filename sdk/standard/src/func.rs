@@ -34,7 +34,7 @@ pub enum Fold {
     Difference,
     Quotient,
     QuotientSloppy,
-    /// The strict kinds stop at what is missing.
+    /// One of the first four, which stops at what is missing.
     Strict(Box<Fold>),
     Mean,
     Median,
@@ -58,7 +58,7 @@ pub enum Fold {
 /// The most copies that `duplicate` makes.
 const COPIES_MAX: usize = 1_000;
 
-const FOLDS: &str = "one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, \
+const FOLDS: &str = "one of sum, product, difference, quotient, each also strict with a star behind, quotient-sloppy, \
                      mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, \
                      sorted-sample, sorted-sample-extract";
 
@@ -83,7 +83,7 @@ impl Func {
         };
         let func = match kind {
             "identity" => Self::Identity,
-            "const" => Self::Const(argument.into()),
+            "const" => Self::Const(crate::tree::constant(argument, &place)?),
             "field" => match argument {
                 Tree::Text(name) => Self::Field(Name::of(name)),
                 other => return table.wrong(kind, "the name of a field", other),
@@ -164,12 +164,18 @@ impl Func {
 }
 
 impl Fold {
+    /// Whether it makes a list of a list.
+    pub fn gives_list(&self) -> bool {
+        matches!(self, Self::Modes | Self::Metrics | Self::Samples(_))
+    }
+
     /// By its name; percentiles take their `points` or `named_points` from beside it.
     pub fn read(name: &str, table: &Table<'_>) -> Result<Self, String> {
-        if let Some(strict) = name.strip_suffix('*') {
-            return Ok(Self::Strict(Box::new(Self::read(strict, table)?)));
-        }
         Ok(match name {
+            "sum*" => Self::Strict(Box::new(Self::Sum)),
+            "product*" => Self::Strict(Box::new(Self::Product)),
+            "difference*" => Self::Strict(Box::new(Self::Difference)),
+            "quotient*" => Self::Strict(Box::new(Self::Quotient)),
             "sum" => Self::Sum,
             "product" => Self::Product,
             "difference" => Self::Difference,
@@ -358,9 +364,4 @@ pub fn read_points(tree: &Tree, at: &str) -> Result<Vec<(f64, Option<String>)>, 
             of => part(of).map(|part| (part, Some(format!(" {}", of.kind())))),
         })
         .collect()
-}
-
-/// Whether a value counts as expired.
-pub fn is_expired(value: &Value, now: Timestamp) -> bool {
-    value.fact().is_some_and(|fact| fact.is_expired(now))
 }

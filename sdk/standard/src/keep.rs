@@ -8,8 +8,9 @@ use crate::value::{Fact, Name, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_sdk::{
-    Align, Apdex, Batches, Counter, EveryN, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest, Leaders,
-    Line, Metric, MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker, Timestamp,
+    Align, Apdex, Batches, Counter, EveryN, Field, FixedTime, Forecast, KINDS_MAX, LIST_MAX, LastN, Latest,
+    Leaders, Line, Metric, MovingTime, Rollup, Runs, Silence, Slope, Span, Stable, Standing, Ticker,
+    Timestamp,
 };
 
 /// Where a stage's windows begin. What begins with the stage begins with the first event of its key or fork.
@@ -58,7 +59,7 @@ pub enum Recipe {
     Interpolate { every: Span },
     Changed { f: Func, init: Value, pairs: bool },
     ChangedState { init: Value },
-    Stable { hold: Span, f: Func },
+    Stable { hold: Span, f: Func, riemann: bool },
     Runs { n: u32, f: Func },
     Throttle { n: u32, every: Span, from: From },
     Rollup { n: u32, every: Span, from: From },
@@ -79,6 +80,24 @@ impl Recipe {
                 | Self::Apdex { .. }
                 | Self::Rollup { .. }
         )
+    }
+
+    /// By how many lists what it passes on is deeper than what came.
+    pub fn lists(&self) -> usize {
+        match self {
+            Self::FoldInterval { f: Func::Duplicate(_), .. } => 2,
+            Self::LastN(_)
+            | Self::EveryN(_)
+            | Self::MovingTime { .. }
+            | Self::FixedTime { .. }
+            | Self::Batch { .. }
+            | Self::Coalesce { .. }
+            | Self::Project(_)
+            | Self::FoldInterval { .. }
+            | Self::Changed { pairs: true, .. }
+            | Self::Rollup { .. } => 1,
+            _ => 0,
+        }
     }
 
     /// For how long it may hold something back, or has to remember it.
@@ -268,10 +287,7 @@ impl Memory {
             (Self::Counter(counter), _) => match item.metric(clock) {
                 None => pass.on(item),
                 Some(metric) => {
-                    let reset = item.with(clock, |value| {
-                        value.fact().is_some_and(|fact| fact.tags.iter().flatten().any(|tag| tag == "reset"))
-                    });
-                    if reset {
+                    if item.tagged("reset", clock) {
                         counter.set(metric);
                     } else {
                         counter.add(metric);
@@ -285,14 +301,14 @@ impl Memory {
                     pass.list(list);
                 }
             }
-            (Self::MovingTime(window), _) => {
-                let time = item.time(clock);
+            (Self::MovingTime(window), Recipe::MovingTime { riemann, .. }) => {
+                let time = item.happened(*riemann, clock);
                 if window.push(time, item.own(clock)) {
                     pass.list(window.values().cloned());
                 }
             }
-            (Self::FixedTime(windows), _) => {
-                let time = item.time(clock);
+            (Self::FixedTime(windows), Recipe::FixedTime { riemann, .. }) => {
+                let time = item.happened(*riemann, clock);
                 for list in windows.push(time, item.own(clock)) {
                     pass.list(list);
                 }
@@ -318,14 +334,15 @@ impl Memory {
             }
             (Self::Project(members), Recipe::Project(basis)) => project(members, basis, item, clock, pass),
             (Self::FoldInterval { values, last, clock: ticker }, Recipe::FoldInterval { field, .. }) => {
-                let value =
-                    item.with(clock, |value| value.fact().map_or(Value::Null, |fact| fact.get(field)));
+                let value = item.get(field, clock);
                 if tick_for(ticker, &item, clock) {
                     values.clear();
                     *last = None;
                 } else if !value.is_null() {
                     if values.len() < LIST_MAX {
                         values.push(value);
+                    } else {
+                        pass.left_out += 1;
                     }
                     *last = Some(item.own(clock));
                 }
@@ -343,8 +360,12 @@ impl Memory {
             (Self::Percentiles { samples, clock: ticker }, _) => {
                 if tick_for(ticker, &item, clock) {
                     samples.clear();
-                } else if item.metric(clock).is_some() && samples.len() < LIST_MAX {
-                    samples.push(item.own(clock));
+                } else if item.metric(clock).is_some() {
+                    if samples.len() < LIST_MAX {
+                        samples.push(item.own(clock));
+                    } else {
+                        pass.left_out += 1;
+                    }
                 }
             }
             (Self::Slope(slope), _) => {
@@ -382,7 +403,7 @@ impl Memory {
                     return Ok(());
                 };
                 let metric = metric.as_f64();
-                let time = item.time(clock).unwrap_or(if *zero { Timestamp::EPOCH } else { now });
+                let time = item.happened(*zero, clock).unwrap_or(if *zero { Timestamp::EPOCH } else { now });
                 let since = newest.map_or(0.0, |newest| (time - newest).secs_f64());
                 let decay = |secs: f64| libm::exp2(-secs / half_life);
                 let new = match (*value, *zero) {
@@ -453,7 +474,7 @@ impl Memory {
                 }
             }
             (Self::Changed { last, item: before }, Recipe::Changed { f, pairs, .. }) => {
-                let value = item.with(clock, |value| f.apply(value, now))?;
+                let value = item.apply(f, clock)?;
                 if value != *last {
                     *last = value;
                     if *pairs {
@@ -468,26 +489,28 @@ impl Memory {
             }
             (Self::ChangedState(states), Recipe::ChangedState { init }) => {
                 let (host, service) = item.stream(clock);
-                let state = item.with(clock, |value| {
-                    let state = Name::of("state");
-                    value.fact().map_or(Value::Null, |fact| fact.get(&state))
-                });
+                let state = item.get(&Name::Standard(Field::State), clock);
                 let key = (host, service);
                 if states.get(&key).unwrap_or(init) != &state {
-                    if states.len() < KINDS_MAX || states.contains_key(&key) {
+                    // Who is as at the beginning need not be remembered.
+                    if state == *init {
+                        states.remove(&key);
+                    } else if states.len() < KINDS_MAX || states.contains_key(&key) {
                         states.insert(key, state);
+                    } else {
+                        pass.left_out += 1;
                     }
                     pass.on(item);
                 }
             }
-            (Self::Stable(stable), Recipe::Stable { f, .. }) => {
-                let time = item.time(clock).unwrap_or(now);
+            (Self::Stable(stable), Recipe::Stable { f, riemann, .. }) => {
+                let time = item.happened(*riemann, clock).unwrap_or(now);
                 let value = item.own(clock);
                 let like = f.apply(&value, now)?;
                 stable.push(time, like, value).into_iter().for_each(|value| pass.value(value));
             }
             (Self::Runs(runs), Recipe::Runs { f, .. }) => {
-                if runs.add(item.with(clock, |value| f.apply(value, now))?) {
+                if runs.add(item.apply(f, clock)?) {
                     pass.on(item);
                 }
             }
@@ -810,7 +833,7 @@ fn clock_skew(
             let until = item.valid_until(clock, Some(crate::value::DEFAULT_TTL));
             heard.insert(host, (time, now, until));
         }
-        Some(_) => {}
+        Some(_) => pass.left_out += 1,
         None => drop(heard.remove(&host)),
     }
     let mut clocks: Vec<Timestamp> = heard.values().map(|(time, at, _)| *time + (now - *at)).collect();

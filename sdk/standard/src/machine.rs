@@ -2,7 +2,8 @@
 //! they wait.
 //!
 //! An item goes through the stages depth first, in the order in which they are written, before the next one comes. Moments
-//! come in their order; of equal ones the older fork's first, then the stage that stands last.
+//! come in their order; of equal ones by the number of the copy, which a new one takes over from one that was let go, then
+//! the stage that stands last.
 
 use crate::func::Stop;
 use crate::keep::Memory;
@@ -24,6 +25,9 @@ pub struct Machine {
     crowded: u64,
     /// Items that a stage could not use.
     refused: u64,
+    /// Values for which stages found no room.
+    #[serde(default)]
+    left_out: u64,
     #[serde(skip)]
     timers: BTreeSet<(Timestamp, usize, usize)>,
     #[serde(skip)]
@@ -95,18 +99,16 @@ impl Machine {
             let Some(&node) = fork.nodes.get(slot) else {
                 // It may have heard something since this moment was noted.
                 if fork.idle.is_some_and(|idle| found.last + idle <= due) {
-                    for node in (0..call.plan.nodes.len()).rev() {
-                        self.tell_held(node, copy, call);
-                    }
+                    self.tell_all(copy, call);
                     self.let_go(copy);
                 } else {
                     self.schedule(copy, slot, call.plan);
                 }
                 continue;
             };
+            let Kind::Keep(recipe) = &call.plan.nodes[node].kind else { continue };
             let now = std::mem::replace(&mut call.clock.now, due);
             let mut pass = Pass::default();
-            let Kind::Keep(recipe) = &call.plan.nodes[node].kind else { continue };
             let woken = found.memories[slot].1.wake(recipe, &call.clock, &mut pass);
             self.told(woken, node, call);
             self.schedule(copy, slot, call.plan);
@@ -116,15 +118,34 @@ impl Machine {
         call.out.wake_at(self.next());
     }
 
-    /// The key ends: what its stages hold back is told now, as if its time had come. A stage that passes on comes before those
-    /// that it passes on to.
+    /// The key ends: what its stages hold back is told now.
     pub fn end(&mut self, call: &mut Call<'_, '_, '_>) {
         self.prepare(call.plan);
-        for node in (0..call.plan.nodes.len()).rev() {
-            for copy in 0..self.copies.len() {
-                self.tell_held(node, copy, call);
+        self.tell_all(0, call);
+    }
+
+    /// Tells what a copy and those within it hold back, as if its time had come. A stage that passes on comes before those that
+    /// it passes on to.
+    fn tell_all(&mut self, top: usize, call: &mut Call<'_, '_, '_>) {
+        let plan = call.plan;
+        for node in (0..plan.nodes.len()).rev() {
+            if matches!(&plan.nodes[node].kind, Kind::Keep(recipe) if recipe.holds_back()) {
+                for copy in self.family(top) {
+                    self.tell_held(node, copy, call);
+                }
             }
         }
+    }
+
+    /// A copy and those within it.
+    fn family(&self, top: usize) -> BTreeSet<usize> {
+        let (mut all, mut waiting) = (BTreeSet::new(), vec![top]);
+        while let Some(at) = waiting.pop() {
+            let Some(copy) = self.copies.get(at).and_then(Option::as_ref) else { continue };
+            all.insert(at);
+            waiting.extend(copy.opened.iter().flat_map(|(_, opened)| opened.values()));
+        }
+        all
     }
 
     /// Tells what a stage holds back in this copy, if it is that copy's and holds something.
@@ -133,7 +154,7 @@ impl Machine {
         let Kind::Keep(recipe) = &stage.kind else { return };
         let Some(found) = self.copies[copy].as_mut().filter(|copy| copy.fork == stage.fork) else { return };
         let due = found.due[stage.memory];
-        if due == Timestamp::NEVER || !recipe.holds_back() {
+        if due == Timestamp::NEVER {
             return;
         }
         let now = std::mem::replace(&mut call.clock.now, due);
@@ -241,8 +262,7 @@ impl Machine {
                     1 + preds.iter().position(|pred| pred.holds(&item, &call.clock)).unwrap_or(preds.len())
                 }
                 Kind::Splitp { f, tests, wants_number, default } => {
-                    let value = item.with(&call.clock, |value| f.apply(value, call.clock.now));
-                    let found = match value {
+                    let found = match item.apply(f, &call.clock) {
                         Ok(value) if *wants_number && value.number().is_none() => {
                             Err("a number was expected")
                         }
@@ -288,6 +308,7 @@ impl Machine {
                     let told =
                         found.memories[stage.memory].1.step(recipe, started, item, &call.clock, &mut pass);
                     self.told(told, node, call);
+                    self.left_out += pass.left_out;
                     self.schedule(copy, stage.memory, call.plan);
                     match pass.only() {
                         Ok(passed) => item = passed,
@@ -303,9 +324,7 @@ impl Machine {
                 Kind::Emit => {
                     match &item {
                         Item::Own(Value::List(list)) => {
-                            for value in list {
-                                send(call.out.emit(), &Item::Own(value.clone()), false, &call.clock);
-                            }
+                            list.iter().for_each(|value| tell(call.out.emit(), value, false, call.clock.now));
                         }
                         item => send(call.out.emit(), item, false, &call.clock),
                     }
@@ -354,8 +373,9 @@ impl Machine {
     fn dual(&mut self, node: NodeId, holds: bool, copy: usize, item: Item, call: &mut Call<'_, '_, '_>) {
         let expired = item.expired(&call.clock);
         let now = call.clock.now;
-        let stub = item.with(&call.clock, |value| {
-            value.fact().map(|fact| Item::Own(Value::Fact(Box::new(fact.stub(now)))))
+        let stub = item.is_event().then(|| {
+            let (host, service) = item.stream(&call.clock);
+            Item::Own(Value::Fact(Box::new(Fact { host, service, ..Fact::default() }.stub(now))))
         });
         let (whole, other) = if holds { (1, 2) } else { (2, 1) };
         // The side that it leaves hears of it first.
@@ -383,25 +403,25 @@ impl Machine {
                 (crate::func::Func::Field(Name::Standard(Field::Service)), Item::Row(_), Some(event)) => {
                     part(&mut key, event.service());
                 }
-                _ => {
-                    let value = item.with(&call.clock, |value| field.apply(value, call.clock.now));
-                    match value {
-                        Ok(Value::Null) | Err(_) => part(&mut key, None),
-                        Ok(Value::Text(text)) => part(&mut key, Some(&text)),
-                        Ok(other) => {
-                            // A number is not the text that looks like it.
-                            key.push('\u{1d}');
-                            part(&mut key, Some(&other.to_json()));
-                        }
+                _ => match item.apply(field, &call.clock) {
+                    Ok(Value::Null) | Err(_) => part(&mut key, None),
+                    Ok(Value::Text(text)) => part(&mut key, Some(&text)),
+                    Ok(other) => {
+                        // A number is not the text that looks like it.
+                        key.push('\u{1d}');
+                        part(&mut key, Some(&other.to_json()));
                     }
-                }
+                },
             }
         }
         let now = call.clock.now;
         let found = self.find(id, copy, &key).or_else(|| {
             let open =
                 self.copies[copy].as_ref().and_then(|copy| copy.opened.iter().find(|(by, _)| *by == id));
-            if open.is_some_and(|(_, opened)| opened.len() >= by.limit) {
+            // The fork that all share is none of anybody's own.
+            let own =
+                |opened: &BTreeMap<String, usize>| opened.len() - usize::from(opened.contains_key(CROWD));
+            if open.is_some_and(|(_, opened)| own(opened) >= by.limit) {
                 self.crowded += 1;
                 CROWD.clone_into(&mut key);
                 return self.find(id, copy, CROWD);
@@ -493,12 +513,17 @@ fn send(mut to: Sending<'_>, item: &Item, json: bool, clock: &Clock<'_, '_>) {
             }
             to.send();
         }
-        Item::Own(Value::Fact(fact)) if !json => describe(to, fact).send(),
-        Item::Own(Value::List(list)) if !json => describe(to, &digest(list, clock.now)).send(),
-        item => {
-            let json = item.with(clock, Value::to_json);
-            let more = vec![("value".to_owned(), Value::Text(json))];
-            describe(to, &Fact { time: Some(clock.now), more, ..Fact::default() }).send();
+        item => item.with(clock, |value| tell(to, value, json, clock.now)),
+    }
+}
+
+fn tell(to: Sending<'_>, value: &Value, json: bool, now: Timestamp) {
+    match value {
+        Value::Fact(fact) if !json => describe(to, fact).send(),
+        Value::List(list) if !json => describe(to, &digest(list, now)).send(),
+        value => {
+            let more = vec![("value".to_owned(), Value::Text(value.to_json()))];
+            describe(to, &Fact { time: Some(now), more, ..Fact::default() }).send();
         }
     }
 }
@@ -515,9 +540,9 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
         all.all(|other| *other == first).then_some(first).flatten()
     };
     let line = |fact: &Fact| {
-        let words = [&fact.host, &fact.service, &fact.state].into_iter().flatten().cloned();
         let metric = fact.metric.map(|metric| crate::value::number(metric).to_json());
-        words.chain(metric).chain(fact.description.clone()).collect::<Vec<_>>().join("  ")
+        let words = [&fact.host, &fact.service, &fact.state, &metric, &fact.description];
+        words.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("  ")
     };
     let mut lines: Vec<String> = facts().take(LINES).map(line).collect();
     if facts().count() > LINES {
@@ -530,7 +555,7 @@ fn digest(list: &[Value], now: Timestamp) -> Fact {
         metric: Some(tidegate_sdk::Metric::Int(list.len() as i64)),
         description: Some(lines.join("\n")),
         time: Some(now),
-        more: vec![("events".to_owned(), Value::Text(Value::List(list.to_vec()).to_json()))],
+        more: vec![("events".to_owned(), Value::Text(crate::value::list_to_json(list)))],
         ..Fact::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::func::{Func, Stop};
 use crate::run::{Clock, Item, Pass};
-use crate::tree::Tree;
+use crate::tree::{Tree, VALUE_DEPTH};
 use crate::value::{Fact, Name, Value};
 use tidegate_sdk::Metric;
 
@@ -123,6 +123,9 @@ impl Map {
                 });
                 let json = json.ok_or("an event with that attribute was expected")?;
                 let tree = Tree::json(&json).map_err(|_| "JSON in that attribute was expected")?;
+                if tree.depth() > VALUE_DEPTH {
+                    return Err("JSON at most 16 deep was expected");
+                }
                 pass.value((&tree).into());
             }
         }

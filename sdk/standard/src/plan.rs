@@ -5,7 +5,7 @@ use crate::func::{Func, read_points};
 use crate::keep::{From, Recipe, Reduce};
 use crate::map::Map;
 use crate::pred::{Pred, Test};
-use crate::tree::{Table, Tree, count, number, span, texts};
+use crate::tree::{Table, Tree, constant, count, number, span, texts};
 use crate::value::{Name, Value};
 use tidegate_sdk::{Level, Metric, Span};
 
@@ -18,6 +18,13 @@ pub type ForkId = usize;
 const DEPTH: usize = 32;
 /// A pipeline has at most so many stages.
 const STAGES: usize = 1_000;
+
+/// So many stages that make lists may follow each other. With `tree::VALUE_DEPTH` that keeps what is remembered from being
+/// nested deeper than can be saved.
+const LISTS: usize = 16;
+
+/// Where the branches of a stage stand.
+pub const BRANCHES: &[&str] = &["each", "split", "clauses", "then", "else", "bottom"];
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug)]
@@ -83,6 +90,17 @@ pub enum Kind {
     },
     Emit,
     Log(Level),
+}
+
+impl Kind {
+    /// By how many lists what it passes on is deeper than what came.
+    fn lists(&self) -> usize {
+        match self {
+            Self::Keep(recipe) => recipe.lists(),
+            Self::Map(Map::Smap { f: Func::Duplicate(_), .. } | Map::Adjust(_, Func::Duplicate(_))) => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// A split by key.
@@ -159,8 +177,12 @@ pub const STAGES_BY_NAME: &[&str] = &[
 impl Plan {
     /// Reads a pipeline.
     pub fn read(text: &str) -> Result<Self, String> {
-        let tree = Tree::parse(text)?;
-        let top = Table::new("pipeline".to_owned(), &tree)?;
+        Self::of(&Tree::parse(text)?)
+    }
+
+    /// Makes a plan of a pipeline that was parsed.
+    pub fn of(tree: &Tree) -> Result<Self, String> {
+        let top = Table::new("pipeline".to_owned(), tree)?;
         let stages = match top.get("stage").or_else(|| top.get("stages")) {
             Some(stages) => stages,
             None => {
@@ -189,6 +211,7 @@ impl Plan {
             },
             riemann,
             afters: Vec::new(),
+            lists: Vec::new(),
         };
         builder.plan.entry = builder.list(stages, "stage", 0, None)?;
         let mut plan = builder.plan;
@@ -217,6 +240,8 @@ struct Builder {
     riemann: bool,
     /// For each list around, what comes behind the stage that it is a branch of.
     afters: Vec<Option<NodeId>>,
+    /// For each node, how many stages that make lists follow each other from there on.
+    lists: Vec<usize>,
 }
 
 impl Builder {
@@ -288,23 +313,23 @@ impl Builder {
             let (before, inside) = forks[number];
             let node = self.stage(name, &table, &place, before, inside, next)?;
             table.finish()?;
-            self.plan.nodes[node].id = written(stage);
+            self.plan.nodes[node].id = written(stage, u64::from(self.riemann));
             next = Some(node);
         }
         self.afters.pop();
         Ok(next)
     }
 
-    /// For how long a fork is kept that hears nothing: long enough for what its stages hold back.
-    fn idle(&self, fork: ForkId) -> Span {
+    /// For how long a fork is kept that hears nothing: long enough for what its stages hold back, and as long as the forks
+    /// within it; for ever if one of those is.
+    fn idle(&self, fork: ForkId) -> Option<Span> {
         let longest = |node: &NodeId| match &self.plan.nodes[*node].kind {
             Kind::Keep(recipe) => Span(recipe.span().0.saturating_mul(2)),
             _ => Span::ZERO,
         };
-        let within =
-            self.plan.forks.iter().filter(|inner| inner.within == fork).filter_map(|inner| inner.idle);
-        let stages = self.plan.forks[fork].nodes.iter().map(longest);
-        stages.chain(within).fold(Span::minutes(60), Span::max)
+        let stages = self.plan.forks[fork].nodes.iter().map(longest).fold(Span::minutes(60), Span::max);
+        let mut within = self.plan.forks.iter().filter(|inner| inner.within == fork);
+        within.try_fold(stages, |longest, inner| Some(longest.max(inner.idle?)))
     }
 
     fn node(
@@ -318,6 +343,14 @@ impl Builder {
         if id >= STAGES {
             return Err(format!("{at}: a pipeline has at most {STAGES} stages, found more"));
         }
+        let behind = ports.iter().flatten().map(|port| self.lists[*port]).max().unwrap_or(0);
+        let lists = behind + kind.lists();
+        if lists > LISTS {
+            return Err(format!(
+                "{at}: at most {LISTS} stages that make lists may follow each other, found more"
+            ));
+        }
+        self.lists.push(lists);
         let mut memory = 0;
         if matches!(kind, Kind::Keep(_)) {
             let nodes = &mut self.plan.forks[fork].nodes;
@@ -398,7 +431,8 @@ impl Builder {
                 let idle = match table.get("idle") {
                     Some(Tree::Text(never)) if never == "never" => None,
                     Some(tree) => Some(span(tree, &table.place("idle"))?),
-                    None => (!self.riemann).then(|| self.idle(inside)),
+                    None if self.riemann => None,
+                    None => self.idle(inside),
                 };
                 let limit = table.count("forks")?.unwrap_or(10_000).clamp(1, 1_000_000);
                 self.plan.forks[inside].idle = idle;
@@ -542,7 +576,10 @@ impl Builder {
     fn fields(tree: &Tree, at: &str) -> Result<Vec<(Name, Value)>, String> {
         match tree {
             Tree::Map(map) => {
-                Ok(map.iter().map(|(name, value)| (Name::of(name), Value::from(value))).collect())
+                let field = |(name, value): &(String, Tree)| {
+                    Ok((Name::of(name), constant(value, &format!("{at}.{name}"))?))
+                };
+                map.iter().map(field).collect()
             }
             other => Err(format!("{at}: a table of fields was expected, found {}", other.kind())),
         }
@@ -617,6 +654,7 @@ impl Builder {
         let as_count = || count(argument, at);
         let small = || as_count().map(|n| n.min(u32::MAX as usize) as u32);
         let from = |usual, like_riemann| self.from(table, usual, like_riemann);
+        let init = || table.get("init").map(|tree| constant(tree, &table.place("init"))).transpose();
         Ok(match name {
             "sreduce" => {
                 let f = match argument {
@@ -626,15 +664,19 @@ impl Builder {
                             Reduce::MaxMetric
                         }
                         _ => match Func::read(argument, at)? {
-                            Func::Fold(fold) => Reduce::Fold(fold),
-                            _ => return table.wrong(name, "\"+\", \"max-metric\" or a fold", argument),
+                            // A list of lists would grow with each event.
+                            Func::Fold(fold) if !fold.gives_list() => Reduce::Fold(fold),
+                            _ => {
+                                let expected = "\"+\", \"max-metric\" or a fold that gives one event";
+                                return table.wrong(name, expected, argument);
+                            }
                         },
                     },
                     Tree::Text(f) if f == "+" => Reduce::Plus,
                     Tree::Text(f) if f == "max-metric" => Reduce::MaxMetric,
                     other => return table.wrong(name, "\"+\", \"max-metric\" or a fold", other),
                 };
-                Recipe::Reduce { f, init: table.get("init").map(Value::from) }
+                Recipe::Reduce { f, init: init()? }
             }
             "counter" => Recipe::Counter(match argument {
                 Tree::Int(init) => Metric::Int(*init),
@@ -706,7 +748,7 @@ impl Builder {
             "clock-skew" => Recipe::ClockSkew,
             "fill-in" => Recipe::FillIn {
                 every: as_span()?,
-                event: table.need("event", "a table of fields")?.into(),
+                event: constant(table.need("event", "a table of fields")?, &table.place("event"))?,
                 at_once: riemann,
             },
             "fill-in-last" => Recipe::FillInLast {
@@ -719,13 +761,13 @@ impl Builder {
             "interpolate-constant" => Recipe::Interpolate { every: as_span()? },
             "changed" => Recipe::Changed {
                 f: Func::read(argument, at)?,
-                init: table.get("init").map_or(Value::Null, Value::from),
+                init: init()?.unwrap_or_default(),
                 pairs: table.flag("pairs")?.unwrap_or(false),
             },
-            "changed-state" => {
-                Recipe::ChangedState { init: table.get("init").map_or(Value::Null, Value::from) }
+            "changed-state" => Recipe::ChangedState { init: init()?.unwrap_or_default() },
+            "stable" => {
+                Recipe::Stable { hold: span(argument, at)?, f: self.func(table, "f", "state")?, riemann }
             }
-            "stable" => Recipe::Stable { hold: span(argument, at)?, f: self.func(table, "f", "state")? },
             "runs" => Recipe::Runs { n: small()?, f: self.func(table, "field", "state")? },
             "throttle" => {
                 Recipe::Throttle { n: small()?, every: every()?, from: from(From::First, From::Stage)? }
@@ -741,11 +783,11 @@ impl Builder {
 }
 
 /// What a stage says of itself, as a number: all but its branches.
-fn written(stage: &Tree) -> u64 {
-    let Tree::Map(map) = stage else { return 0 };
+fn written(stage: &Tree, seed: u64) -> u64 {
+    let Tree::Map(map) = stage else { return seed };
     map.iter()
-        .filter(|(name, _)| !["each", "split", "clauses", "then", "else", "bottom"].contains(&name.as_str()))
-        .fold(0, |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes())))
+        .filter(|(name, _)| !BRANCHES.contains(&name.as_str()))
+        .fold(seed, |seed, (name, value)| value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes())))
 }
 
 /// A table that has no stage's name: with the one that was meant, if one is near, or with all of them.

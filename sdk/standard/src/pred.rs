@@ -1,6 +1,6 @@
 //! Yes-or-no questions: a query as text, or a table where the query language has no word.
 
-use crate::func::{Func, Stop, is_expired};
+use crate::func::{Func, Stop};
 use crate::run::{Clock, Item};
 use crate::tree::{Table, Tree, number, texts};
 use crate::value::Value;
@@ -129,23 +129,13 @@ impl Pred {
             Self::Not(inner) => !inner.holds(item, clock),
             Self::All(all) => all.iter().all(|pred| pred.holds(item, clock)),
             Self::Any(any) => any.iter().any(|pred| pred.holds(item, clock)),
-            _ => item.with(clock, |value| self.of_value(value, clock)),
-        }
-    }
-
-    fn of_value(&self, value: &Value, clock: &Clock<'_, '_>) -> bool {
-        let tags = |found: &dyn Fn(&[String]) -> bool| {
-            value.fact().is_some_and(|fact| found(fact.tags.as_deref().unwrap_or_default()))
-        };
-        match self {
-            Self::Truthy => truthy(value),
-            Self::Expired => is_expired(value, clock.now),
-            Self::Equals(wanted) => value == wanted,
-            Self::TaggedAll(wanted) => tags(&|tags| wanted.iter().all(|tag| tags.contains(tag))),
-            Self::TaggedAny(wanted) => tags(&|tags| wanted.iter().any(|tag| tags.contains(tag))),
+            Self::Truthy => item.with(clock, truthy),
+            Self::Expired => item.expired(clock),
+            Self::Equals(wanted) => item.with(clock, |value| value == wanted),
+            Self::TaggedAll(wanted) => item.is_event() && wanted.iter().all(|tag| item.tagged(tag, clock)),
+            Self::TaggedAny(wanted) => wanted.iter().any(|tag| item.tagged(tag, clock)),
             // What has no such field has nothing there.
-            Self::Of(func, test) => test.holds(&func.apply(value, clock.now).unwrap_or_default(), clock),
-            _ => false,
+            Self::Of(func, test) => test.holds(&item.apply(func, clock).unwrap_or_default(), clock),
         }
     }
 }

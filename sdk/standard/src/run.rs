@@ -1,9 +1,9 @@
 //! What a stage is handed: an item, the moment, and a place for what it passes on.
 
-use crate::func::Stop;
-use crate::value::{DEFAULT_TTL, Fact, Value};
+use crate::func::{Func, Stop};
+use crate::value::{DEFAULT_TTL, Fact, Name, Value, number, seconds};
 use tidegate_query::{SmallMatcher, Subject};
-use tidegate_sdk::{Event, Metric, Span, Timestamp};
+use tidegate_sdk::{Event, Field, Metric, Span, Timestamp};
 
 /// What travels through the pipeline. An event that came stays where it lies until a stage changes more of it than its metric.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Pass {
     one: Option<Item>,
     /// What else there is, by the port.
     more: Vec<(usize, Item)>,
+    /// How many values found no room in what the stage remembers.
+    pub left_out: u64,
 }
 
 impl Pass {
@@ -63,7 +65,7 @@ impl Pass {
     /// The one item that goes to the next stage, if it is that.
     pub fn only(self) -> Result<Item, Self> {
         match self {
-            Self { one: Some(item), more } if more.is_empty() => Ok(item),
+            Self { one: Some(item), more, .. } if more.is_empty() => Ok(item),
             other => Err(other),
         }
     }
@@ -118,6 +120,52 @@ impl Item {
         }
     }
 
+    /// What a function makes of it. A field of the event that came is read where it lies.
+    pub fn apply(&self, f: &Func, clock: &Clock<'_, '_>) -> Result<Value, Stop> {
+        match (self, f) {
+            (Self::Row(_), Func::Field(name)) => Ok(self.get(name, clock)),
+            _ => self.with(clock, |value| f.apply(value, clock.now)),
+        }
+    }
+
+    /// A field, if it is an event and has it.
+    pub fn get(&self, name: &Name, clock: &Clock<'_, '_>) -> Value {
+        let (event, metric) = match (self, clock.event) {
+            (Self::Own(value), _) => return value.fact().map_or(Value::Null, |fact| fact.get(name)),
+            (Self::Row(_), None) => return Value::Null,
+            (Self::Row(_), Some(event)) => (event, self.metric(clock)),
+        };
+        let text = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
+        match name {
+            Name::Standard(Field::Host) => text(event.host()),
+            Name::Standard(Field::Service) => text(event.service()),
+            Name::Standard(Field::State) => text(event.state()),
+            Name::Standard(Field::Description) => text(event.description()),
+            Name::Standard(Field::Metric) => metric.map_or(Value::Null, number),
+            Name::Standard(Field::Time) => seconds(event.time().secs_f64()),
+            Name::Standard(Field::Ttl) => event.ttl().map_or(Value::Null, |ttl| seconds(ttl.into())),
+            Name::Standard(Field::Tags) if !Subject::has_tags(event) => Value::Null,
+            Name::Standard(Field::Tags) => {
+                Value::List(event.tags().map(|tag| Value::Text(tag.to_owned())).collect())
+            }
+            Name::Standard(Field::Attributes) => Value::Null,
+            Name::Other(name) => text(event.attribute(name)),
+        }
+    }
+
+    /// Whether it is an event.
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Row(_) | Self::Own(Value::Fact(_)))
+    }
+
+    /// Whether it is an event with that tag.
+    pub fn tagged(&self, tag: &str, clock: &Clock<'_, '_>) -> bool {
+        match self {
+            Self::Row(_) => clock.event.is_some_and(|event| event.tagged(tag)),
+            Self::Own(value) => value.fact().is_some_and(|fact| Subject::tagged(fact, tag.as_bytes())),
+        }
+    }
+
     /// Its metric, if it is an event and has one.
     pub fn metric(&self, clock: &Clock<'_, '_>) -> Option<Metric> {
         match self {
@@ -147,6 +195,12 @@ impl Item {
         }
     }
 
+    /// When it happened, where a time far ahead would hold up all others: what is from the future counts as from now, but
+    /// not as Riemann has it.
+    pub fn happened(&self, riemann: bool, clock: &Clock<'_, '_>) -> Option<Timestamp> {
+        self.time(clock).map(|time| if riemann { time } else { time.min(clock.now) })
+    }
+
     /// Its time-to-live in seconds, if it has one.
     pub fn ttl(&self, clock: &Clock<'_, '_>) -> Option<f64> {
         match self {
@@ -163,7 +217,7 @@ impl Item {
                 event.is_expired() || clock.now > event.time() + Span::from_secs_f64(ttl)
             }
             (Self::Row(_), None) => false,
-            (Self::Own(value), _) => crate::func::is_expired(value, clock.now),
+            (Self::Own(value), _) => value.is_expired(clock.now),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A pipeline's text, TOML or JSON, as a tree that remembers where each thing stands, so that errors can say it.
 
+use crate::value::Value;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
 use std::fmt;
@@ -23,6 +24,9 @@ impl Tree {
         if text.trim_start().starts_with('{') {
             return Self::json(text);
         }
+        if nests_deeper(text, NESTING_MAX) {
+            return Err(format!("it is nested more than {NESTING_MAX} deep"));
+        }
         basic_toml::from_str(text).map_err(|error| format!("it is not TOML: {error}"))
     }
 
@@ -40,10 +44,22 @@ impl Tree {
             Self::Int(value) => of(3, &value.to_le_bytes()),
             Self::Float(value) => of(4, &value.to_le_bytes()),
             Self::Text(text) => of(5, text.as_bytes()),
-            Self::List(list) => list.iter().fold(of(6, &[]), |seed, value| value.hash(seed)),
-            Self::Map(map) => map.iter().fold(of(7, &[]), |seed, (name, value)| {
+            // With their lengths: else what ends one list could begin the next.
+            Self::List(list) => {
+                list.iter().fold(of(6, &list.len().to_le_bytes()), |seed, value| value.hash(seed))
+            }
+            Self::Map(map) => map.iter().fold(of(7, &map.len().to_le_bytes()), |seed, (name, value)| {
                 value.hash(tidegate_sdk::hash_bytes(seed, name.as_bytes()))
             }),
+        }
+    }
+
+    /// How many lists and tables there are around its innermost value.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::List(list) => 1 + list.iter().map(Self::depth).max().unwrap_or(0),
+            Self::Map(map) => 1 + map.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
+            _ => 0,
         }
     }
 
@@ -59,6 +75,55 @@ impl Tree {
             Self::Map(_) => "a table".to_owned(),
         }
     }
+}
+
+/// TOML may be nested so deep: its reader has no limit of its own, and calls itself. That of JSON has this one.
+const NESTING_MAX: usize = 128;
+
+/// Whether brackets and the dots of keys outside of text and comments are nested deeper than that.
+fn nests_deeper(toml: &str, limit: usize) -> bool {
+    // Each bracket counts with the dots of the key before it, which makes as many tables.
+    let (mut around, mut depth, mut dots, mut rest) = (Vec::new(), 0, 0, toml);
+    while let Some(at) = rest.find(['[', ']', '{', '}', '.', ',', '\n', '#', '"', '\'']) {
+        let mark = rest.as_bytes()[at];
+        rest = &rest[at..];
+        let taken = match mark {
+            b'#' => rest.find('\n').unwrap_or(rest.len()),
+            b'"' | b'\'' => text_length(rest, mark),
+            _ => 1,
+        };
+        match mark {
+            b'[' | b'{' => {
+                around.push(dots + 1);
+                (depth, dots) = (depth + dots + 1, 0);
+            }
+            b']' | b'}' => (depth, dots) = (depth - around.pop().unwrap_or(0), 0),
+            b'.' => dots += 1,
+            b',' | b'\n' => dots = 0,
+            _ => {}
+        }
+        if depth + dots > limit {
+            return true;
+        }
+        rest = &rest[taken..];
+    }
+    false
+}
+
+/// How long the text in quotes is that TOML begins with.
+fn text_length(toml: &str, quote: u8) -> usize {
+    let bytes = toml.as_bytes();
+    let quotes = if bytes.starts_with(&[quote; 3]) { 3 } else { 1 };
+    let mut at = quotes;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if quote == b'"' => at += 2,
+            byte if byte == quote && bytes[at..].starts_with(&[quote; 3][..quotes]) => return at + quotes,
+            b'\n' if quotes == 1 => return at,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -184,6 +249,19 @@ impl<'t> Table<'t> {
                 Err(format!("{}: `{name}` means nothing here, beside {}", self.at, known.join(", ")))
             }
         }
+    }
+}
+
+/// A value may hold lists and tables so deep: what is remembered has to be saved, and that has an end (see `plan::LISTS`).
+pub const VALUE_DEPTH: usize = 16;
+
+/// A value as it is written, for events to have.
+pub fn constant(tree: &Tree, at: &str) -> Result<Value, String> {
+    match tree.depth() {
+        depth if depth > VALUE_DEPTH => {
+            Err(format!("{at}: a value at most {VALUE_DEPTH} deep was expected, found {depth}"))
+        }
+        _ => Ok(tree.into()),
     }
 }
 

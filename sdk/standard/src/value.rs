@@ -1,6 +1,7 @@
 //! What travels through a pipeline: events, and whatever else stages make of them.
 
 use crate::tree::Tree;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use tidegate_query::Subject;
 use tidegate_sdk::{Event, Field, Metric, Span, Timestamp};
@@ -60,16 +61,17 @@ impl Name {
     }
 }
 
-fn text(value: Option<&String>) -> Value {
-    value.map_or(Value::Null, |text| Value::Text(text.clone()))
-}
-
 /// A number as a value.
 pub fn number(metric: Metric) -> Value {
     match metric {
         Metric::Int(value) => Value::Int(value),
         Metric::Float(value) => Value::Float(value),
     }
+}
+
+/// A list as JSON.
+pub fn list_to_json(list: &[Value]) -> String {
+    serde_json::to_string(&list.iter().map(Json).collect::<Vec<_>>()).unwrap_or_default()
 }
 
 impl Value {
@@ -96,6 +98,11 @@ impl Value {
 
     pub fn to_json(&self) -> String {
         serde_json::to_string(&Json(self)).unwrap_or_default()
+    }
+
+    /// Whether it is an event that has expired.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.fact().is_some_and(|fact| fact.is_expired(now))
     }
 
     pub fn fact(&self) -> Option<&Fact> {
@@ -137,10 +144,9 @@ impl Fact {
 
     pub fn get(&self, name: &Name) -> Value {
         match name {
-            Name::Standard(Field::Host) => text(self.host.as_ref()),
-            Name::Standard(Field::Service) => text(self.service.as_ref()),
-            Name::Standard(Field::State) => text(self.state.as_ref()),
-            Name::Standard(Field::Description) => text(self.description.as_ref()),
+            Name::Standard(field @ (Field::Host | Field::Service | Field::State | Field::Description)) => {
+                self.text(*field).map_or(Value::Null, |text| Value::Text(text.clone()))
+            }
             Name::Standard(Field::Metric) => self.metric.map_or(Value::Null, number),
             Name::Standard(Field::Time) => self.time.map_or(Value::Null, |time| seconds(time.secs_f64())),
             Name::Standard(Field::Ttl) => self.ttl.map_or(Value::Null, seconds),
@@ -148,11 +154,23 @@ impl Fact {
                 Value::List(tags.iter().map(|tag| Value::Text(tag.clone())).collect())
             }),
             Name::Standard(Field::Attributes) => Value::Null,
-            Name::Other(name) => self
-                .more
-                .iter()
-                .find(|(other, _)| other == name)
-                .map_or(Value::Null, |(_, value)| value.clone()),
+            Name::Other(name) => self.other(name.as_bytes()).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// What stands under a name of the sender's own; the last one where a name comes twice.
+    fn other(&self, name: &[u8]) -> Option<&Value> {
+        self.more.iter().rev().find(|(other, _)| other.as_bytes() == name).map(|(_, value)| value)
+    }
+
+    /// A field that is text.
+    fn text(&self, field: Field) -> Option<&String> {
+        match field {
+            Field::Host => self.host.as_ref(),
+            Field::Service => self.service.as_ref(),
+            Field::State => self.state.as_ref(),
+            Field::Description => self.description.as_ref(),
+            _ => None,
         }
     }
 
@@ -196,8 +214,8 @@ impl Fact {
                     _ => self.description = value,
                 }
             }
-            Name::Other(name) => match (self.more.iter().position(|(other, _)| other == name), value) {
-                (Some(at), Value::Null) => drop(self.more.remove(at)),
+            Name::Other(name) => match (self.more.iter().rposition(|(other, _)| other == name), value) {
+                (Some(_), Value::Null) => self.more.retain(|(other, _)| other != name),
                 (Some(at), value) => self.more[at].1 = value,
                 (None, Value::Null) => {}
                 (None, value) => self.more.push((name.clone(), value)),
@@ -217,7 +235,7 @@ impl Fact {
 pub const DEFAULT_TTL: f64 = 60.0;
 
 /// Whole seconds as a whole number: as people write them.
-fn seconds(secs: f64) -> Value {
+pub fn seconds(secs: f64) -> Value {
     if secs.fract() == 0.0 && secs.abs() < 9e15 { Value::Int(secs as i64) } else { Value::Float(secs) }
 }
 
@@ -240,9 +258,9 @@ impl Subject for Fact {
     }
 
     fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
-        match self.more.iter().find(|(other, _)| other.as_bytes() == name) {
-            Some((_, Value::Text(text))) => Some(text.as_bytes()),
-            Some((_, Value::Flag(true))) => Some(b"true"),
+        match self.other(name) {
+            Some(Value::Text(text)) => Some(text.as_bytes()),
+            Some(Value::Flag(true)) => Some(b"true"),
             _ => None,
         }
     }
@@ -281,25 +299,26 @@ impl Serialize for Json<'_> {
             Value::Text(text) => to.serialize_str(text),
             Value::List(list) => to.collect_seq(list.iter().map(Json)),
             Value::Fact(fact) => {
-                let standard =
-                    Field::ALL.into_iter().map(|field| (field.name(), fact.get(&Name::Standard(field))));
-                let more = fact.more.iter().map(|(name, value)| (name.as_str(), value.clone()));
-                to.collect_map(
-                    standard
-                        .chain(more)
-                        .filter(|(_, value)| !value.is_null())
-                        .map(|(name, value)| (name, Owned(value))),
-                )
+                let mut map = to.serialize_map(None)?;
+                for field in Field::ALL {
+                    match (field, fact.text(field), &fact.tags) {
+                        (_, Some(text), _) => map.serialize_entry(field.name(), text)?,
+                        (Field::Tags, _, Some(tags)) => map.serialize_entry(field.name(), tags)?,
+                        (Field::Metric | Field::Time | Field::Ttl, _, _) => {
+                            let value = fact.get(&Name::Standard(field));
+                            if !value.is_null() {
+                                map.serialize_entry(field.name(), &Json(&value))?;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                for (name, value) in fact.more.iter().filter(|(_, value)| !value.is_null()) {
+                    map.serialize_entry(name, &Json(value))?;
+                }
+                map.end()
             }
         }
-    }
-}
-
-struct Owned(Value);
-
-impl Serialize for Owned {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        Json(&self.0).serialize(to)
     }
 }
 

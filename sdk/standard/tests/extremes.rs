@@ -17,6 +17,7 @@ const STAGES: &[&str] = &[
     r#"{"sflatten": true}"#,
     r#"{"sreduce": "+"}"#,
     r#"{"sreduce": "max-metric"}"#,
+    r#"{"sreduce": {"fold": "sum"}}"#,
     r#"{"with": {"time": 1e300, "ttl": -1e300}}"#,
     r#"{"with": {"time": -1e300, "ttl": 1e300}}"#,
     r#"{"expired": true}"#,

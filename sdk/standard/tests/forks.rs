@@ -2,6 +2,8 @@
 //! the pipeline.
 
 use standard::Standard;
+use standard::plan::Plan;
+use tidegate_sdk::Span;
 use tidegate_testkit::{Scene, expect};
 
 fn scene(pipeline: &str) -> Scene<Standard> {
@@ -111,4 +113,75 @@ fn a_window_that_a_change_leaves_alone_closes_on_time() {
             a  2
             a  3  events=[{"host":"a","time":1,"metric":1},{"host":"a","time":2,"metric":2},{"host":"a","time":4,"metric":3}]
         "#]]);
+}
+
+#[test]
+fn a_fork_that_is_let_go_tells_what_those_within_it_hold_back() {
+    scene(
+        r#"{"stage": [{"by": "host", "idle": "30s"}, {"fixed-time-window": "1h"}, {"sflatten": true},
+            {"by": "service", "idle": "never"}, {"rollup": 0, "every": "2h"}, {"to": "main"}]}"#,
+    )
+    .play("at host service metric ttl\n0s a x 1 1h\n1s a y 2 1h\n2s a x 3 1h\n60s b x 4 1h")
+    .leaves(expect![[r#"
+        32s  live  a x  2  a  x  1
+        a  x  3  events=[{"host":"a","service":"x","ttl":3600,"time":0,"metric":1},{"host":"a","service":"x","ttl":3600,"time":2,"metric":3}]
+        32s  live  a y  1  a  y  2  events=[{"host":"a","service":"y","ttl":3600,"time":1,"metric":2}]
+    "#]]);
+}
+
+#[test]
+fn a_fork_is_kept_as_long_as_those_within_it() {
+    let idle = |inner: &str| {
+        let plan = Plan::read(&format!(
+            r#"{{"stage": [{{"by": "host"}}, {{"by": "service"{inner}}}, {{"counter": 0}}]}}"#
+        ));
+        plan.unwrap().forks[1].idle
+    };
+    assert_eq!(idle(""), Some(Span::minutes(60)));
+    assert_eq!(idle(r#", "idle": "3h""#), Some(Span::minutes(180)));
+    assert_eq!(idle(r#", "idle": "never""#), None);
+}
+
+#[test]
+fn the_fork_that_all_share_takes_no_room() {
+    scene(r#"{"stage": [{"by": "host", "forks": 1, "idle": "20s"}, {"counter": 0}, {"to": "main"}]}"#)
+        .play(
+            "at host metric ttl\n0s a 1 1h\n1s b 10 1h\n21s b 10 1h\n22s c 100 1h\n23s c 100 1h\n24s b 10 1h",
+        )
+        .leaves(expect![[r#"
+            0s   live  a    1  ttl=3600
+            1s   live  b   10  ttl=3600
+            21s  live  b   10  ttl=3600
+            22s  live  c  100  ttl=3600
+            23s  live  c  200  ttl=3600
+            24s  live  b   20  ttl=3600
+        "#]]);
+}
+
+#[test]
+fn a_stage_that_means_something_else_now_begins_anew() {
+    let with = |semantics: &str| {
+        scene(&format!(
+            r#"{{"semantics": "{semantics}", "stage": [{{"ewma-timeless": 0.5}}, {{"to": "main"}}]}}"#
+        ))
+    };
+    with("tidegate")
+        .play("at host metric\n0s a 8\n1s a 8")
+        .swap_for(with("riemann"))
+        .play("at host metric\n2s a 8")
+        .leaves(expect![[r#"
+            0s  live  a  8
+            1s  live  a  8
+            2s  live  a  4
+        "#]]);
+}
+
+#[test]
+fn stages_that_differ_in_nesting_alone_are_not_the_same() {
+    let id = |value: &str| {
+        Plan::read(&format!(r#"{{"stage": [{{"changed": {{"const": {value}}}}}]}}"#)).unwrap().nodes[0].id
+    };
+    assert_ne!(id("[[1], 2]"), id("[[1, 2]]"));
+    assert_ne!(id(r#"{"a": {"b": 1}}"#), id(r#"{"a": {}, "b": 1}"#));
+    assert_eq!(id("[[1], 2]"), id("[ [1],2 ]"));
 }

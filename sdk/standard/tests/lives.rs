@@ -74,3 +74,22 @@ fn a_branch_goes_on_behind_as_many_stages_as_it_says() {
         "{error}"
     );
 }
+
+#[test]
+fn a_clock_that_runs_ahead_stops_nobody_else() {
+    // An hour ahead, once.
+    let table = "at time host state metric ttl\n0s 0s a ok 1 1h\n1s 3600s a ok 2 1h\n2s 2s a ok 3 1h\n13s 13s a ok 4 1h\n30s 30s - - - -";
+    let told = |stage: &str| {
+        let played = scene(&format!("[[stage]]\n{stage}\n[[stage]]\nto = 'board'\n"));
+        let played = played.asking("host = 'a'").play(table);
+        let metrics = played.transcript().lines().filter_map(|line| line.split_whitespace().nth(4));
+        let mut metrics: Vec<&str> = metrics.collect();
+        metrics.sort_unstable();
+        metrics.join(" ")
+    };
+    assert_eq!(told("moving-time-window = '10s'\n[[stage]]\nsflatten = true"), "1 1 1 2 2 3 4");
+    assert_eq!(told("fixed-time-window = '10s'\n[[stage]]\nsflatten = true"), "1 2 3 4");
+    assert_eq!(told("stable = '10s'"), "1 2 3 4");
+    let averages = scene("[[stage]]\newma = '1s'\n[[stage]]\nto = 'board'\n").play(table);
+    assert!(averages.transcript().contains("  3.999"), "{}", averages.transcript());
+}

@@ -88,3 +88,23 @@ proptest! {
         prop_assert_eq!(straight.transcript(), restarted.transcript(), "{}", pipeline);
     }
 }
+
+#[test]
+fn the_deepest_that_is_remembered_is_saved() {
+    let window = r#"{"moving-event-window": 1},"#.repeat(16);
+    let pipeline = format!(r#"{{"stage": [{{"parse": "json"}}, {window} {{"to": "main"}}]}}"#);
+    let json =
+        |depth: usize| (1..depth).fold(r#"{"x":1}"#.to_owned(), |json, _| format!(r#"{{"x":{json}}}"#));
+    for (depth, fits) in [(16, true), (17, false), (100, false)] {
+        let table = |at: u32| format!("at host json\n{at}s web1 '{}'", json(depth));
+        let scene = Scene::<Standard>::with(&format!("pipeline = '{pipeline}'"));
+        let played = scene.play(&table(0)).restart().play(&table(1));
+        let told = played.transcript();
+        assert_eq!(told.matches("live").count(), if fits { 2 } else { 0 }, "{depth}: {told}");
+        assert_eq!(
+            told.matches("JSON at most 16 deep was expected").count(),
+            if fits { 0 } else { 2 },
+            "{told}"
+        );
+    }
+}

@@ -187,7 +187,7 @@ fn predicates_and_functions_are_pointed_at() {
     wrong(
         "[[stage]]\nsmap = { fold = 'average' }",
         expect![[r#"
-        stage[1].smap: a fold was expected, one of sum, product, difference, quotient, quotient-sloppy, each also strict with a star behind, mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, sorted-sample, sorted-sample-extract; found `average`
+        stage[1].smap: a fold was expected, one of sum, product, difference, quotient, each also strict with a star behind, quotient-sloppy, mean, median, mode, modes, minimum, maximum, std-dev, count, extremum, non-nil-metrics, sorted-sample, sorted-sample-extract; found `average`
     "#]],
     );
     wrong(
@@ -199,9 +199,22 @@ fn predicates_and_functions_are_pointed_at() {
     wrong(
         "[[stage]]\nsreduce = { add = 1 }",
         expect![[r#"
-        stage[1].sreduce: "+", "max-metric" or a fold was expected, found a table
+        stage[1].sreduce: "+", "max-metric" or a fold that gives one event was expected, found a table
     "#]],
     );
+    // A list of lists that grows with each event.
+    wrong(
+        "[[stage]]\nsreduce = { fold = 'modes' }",
+        expect![[r#"
+        stage[1].sreduce: "+", "max-metric" or a fold that gives one event was expected, found a table
+    "#]],
+    );
+    assert!(Plan::read("[[stage]]\nsmap = { fold = 'sum*' }").is_ok());
+    for stars in [1, 2, 1_000_000] {
+        let fold = if stars == 1 { "mean*".to_owned() } else { format!("sum{}", "*".repeat(stars)) };
+        let said = Plan::read(&format!("[[stage]]\nsmap = {{ fold = '{fold}' }}")).unwrap_err();
+        assert!(said.ends_with(&format!("found `{fold}`")), "{}", &said[..200]);
+    }
 }
 
 #[test]
@@ -253,5 +266,52 @@ fn a_pipeline_is_neither_too_deep_nor_too_long() {
         expect![[r#"
         stage[1].over: a pipeline has at most 1000 stages, found more
     "#]],
+    );
+}
+
+#[test]
+fn what_is_nested_without_end_is_refused() {
+    let lists = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let tables = |depth: usize| "{a=".repeat(depth) + "1" + &"}".repeat(depth);
+    let dots = |depth: usize| vec!["a"; depth].join(".");
+    for depth in [129, 100_000] {
+        for toml in [
+            format!("x = {}", lists(depth)),
+            format!("x = {}", tables(depth)),
+            format!("{} = 1", dots(depth + 1)),
+            format!("[{}]", dots(depth + 1)),
+            format!("x = {}{} = 1{}", "{ a.a = ".repeat(depth / 2), dots(2), "}".repeat(depth / 2)),
+        ] {
+            let said = Plan::read(&toml).unwrap_err();
+            assert_eq!(said, "it is nested more than 128 deep", "{}", &toml[..40]);
+        }
+    }
+    // Brackets and dots in text and comments are not nested, and neither is what stands side by side.
+    let much = "[{.".repeat(200);
+    let beside = "{ where = 'metric > 1.5', then = [{ over = 0.5 }] }, ".repeat(200);
+    let fine = format!(
+        "# {much}\n[[stage]] # {much}\nwith = {{ a = '{much}', b = \"\\\"{much}\", c = \"\"\"\n\"{much}\\\"\"\"\", d = '''\n{much}'''' }}\n\
+         [[stage]]\nsplit = [{beside}]\n"
+    );
+    assert_eq!(Plan::read(&fine).map(|plan| plan.nodes.len()), Ok(202));
+}
+
+#[test]
+fn what_is_remembered_is_no_deeper_than_can_be_saved() {
+    let window = "[[stage]]\nmoving-event-window = 2\n";
+    assert!(Plan::read(&window.repeat(16)).is_ok());
+    wrong(
+        &window.repeat(17),
+        expect![[r#"
+            stage[1].moving-event-window: at most 16 stages that make lists may follow each other, found more
+        "#]],
+    );
+    let value = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(Plan::read(&format!("[[stage]]\nwith = {{ x = {} }}", value(16))).is_ok());
+    wrong(
+        &format!("[[stage]]\nwith = {{ x = {} }}", value(17)),
+        expect![[r#"
+            stage[1].with.x: a value at most 16 deep was expected, found 17
+        "#]],
     );
 }

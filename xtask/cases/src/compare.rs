@@ -106,7 +106,8 @@ impl<'c> Compare<'c> {
         Ok(())
     }
 
-    fn as_sets(&self, wanted: &[Value], got: &[Value]) -> bool {
+    /// Whether two lists hold the same, in any order.
+    pub fn as_sets(&self, wanted: &[Value], got: &[Value]) -> bool {
         let mut left: Vec<&Value> = got.iter().collect();
         wanted.len() == got.len()
             && wanted.iter().all(|wanted| match left.iter().position(|got| self.same(wanted, got)) {

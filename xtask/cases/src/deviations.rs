@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
+use std::cell::Cell;
 
 /// The list.
 pub struct Deviations(Vec<Entry>);
@@ -12,6 +13,7 @@ struct Entry {
     case: Regex,
     outcome: Regex,
     reason: String,
+    used: Cell<bool>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,7 @@ impl Deviations {
                 case: regex(&written.case)?,
                 outcome: regex(&written.outcome)?,
                 reason: written.reason,
+                used: Cell::new(false),
             })
         });
         entries.collect::<Result<_>>().map(Self)
@@ -50,6 +53,14 @@ impl Deviations {
     pub fn reason(&self, case: &Value, outcome: &str) -> Option<&str> {
         let text = case.to_string();
         let fits = |entry: &&Entry| entry.case.is_match(&text) && entry.outcome.is_match(outcome);
-        self.0.iter().find(fits).map(|entry| entry.reason.as_str())
+        let entry = self.0.iter().find(fits)?;
+        entry.used.set(true);
+        Some(&entry.reason)
+    }
+
+    /// The entries that no case has needed.
+    pub fn unused(&self) -> impl Iterator<Item = String> {
+        let unused = self.0.iter().filter(|entry| !entry.used.get());
+        unused.map(|entry| format!("case {:?}, outcome {:?}", entry.case.as_str(), entry.outcome.as_str()))
     }
 }

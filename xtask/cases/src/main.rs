@@ -71,6 +71,9 @@ fn run(words: &[String]) -> Result<bool> {
     }
     if by_design > 0 {
         println!("{by_design} differ by design");
+        for entry in deviations.unused() {
+            println!("deviations.toml: no case needs this entry any more: {entry}");
+        }
     }
     println!("{passed} passed, {failed} failed, {unsupported} unsupported");
     Ok(failed == 0)

@@ -29,6 +29,18 @@ pub struct Played {
     pub outputs: Vec<(String, Value)>,
     /// What it could not use.
     pub errors: Vec<String>,
+    /// Why the pipeline was not taken, if it was not.
+    pub refused: Option<String>,
+}
+
+impl Played {
+    /// Whether it went wrong, as the case wants it: the pipeline was refused, or could not use what came.
+    pub fn expects_error(&self, case: &Value) -> Verdict {
+        match self.refused.is_some() || !self.errors.is_empty() {
+            true => Verdict::Passed,
+            false => Verdict::Failed(format!("  expected {}, no error came", case["expected_error"])),
+        }
+    }
 }
 
 /// The event that brings the pipeline to life; no stage sees it.
@@ -53,17 +65,16 @@ impl Player {
         };
         let started = case["construct_at"].as_f64().unwrap_or(0.0);
         let inputs: Vec<Value> = case["inputs"].as_array().into_iter().flatten().map(normal).collect();
-        let played = self.play(stages, started, &inputs);
-        let expects_error = case.get("expected_error").is_some();
-        let played = match (played, expects_error) {
-            (Err(_), true) => return Verdict::Passed,
-            (Err(error), false) => return Verdict::Failed(format!("  {error:#}")),
-            (Ok(played), true) if !played.errors.is_empty() => return Verdict::Passed,
-            (Ok(_), true) => {
-                return Verdict::Failed(format!("  expected {}, no error came", case["expected_error"]));
-            }
-            (Ok(played), false) => played,
+        let played = match self.play(stages, started, &inputs) {
+            Ok(played) => played,
+            Err(error) => return Verdict::Failed(format!("  {error:#}")),
         };
+        if case.get("expected_error").is_some() {
+            return played.expects_error(case);
+        }
+        if let Some(refused) = &played.refused {
+            return Verdict::Failed(format!("  the pipeline is refused: {refused}"));
+        }
         match Compare::of(case).check(case, &played) {
             Ok(()) => Verdict::Passed,
             Err(how) => Verdict::Failed(how),
@@ -88,10 +99,13 @@ impl Player {
         let mut rule = self.manifest.rule(&self.digest, resolved);
         rule.limits = Limits { deadline_ms: 10_000, ..rule.limits };
         let mut runner = Runner::<Standard>::new();
-        runner.bind(0, &rule.settings).map_err(|error| anyhow!(error))?;
+        let mut played = Played { outputs: Vec::new(), errors: Vec::new(), refused: None };
+        if let Err(refused) = runner.bind(0, &rule.settings) {
+            played.refused = Some(refused);
+            return Ok(played);
+        }
         let wasm = self.host.guest(&rule).map_err(|fault| anyhow!("{fault}"))?;
         let mut guest = Both { wasm, native: Native::linked(runner) };
-        let mut played = Played { outputs: Vec::new(), errors: Vec::new() };
         let mut now = started;
         let first = NewEvent {
             service: Some("cases"),

@@ -3,7 +3,7 @@
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::screen::{Screen, plain};
 use serde_json::{Value, json};
-use standard::plan::Plan;
+use standard::plan::{BRANCHES, Plan};
 use standard::tree::Tree;
 use standard::words;
 use std::path::Path;
@@ -25,8 +25,8 @@ pub fn read(path: &Path) -> Result<Pipeline, Failure> {
     let invalid = |error: String| Failure::say(Exit::Invalid, format!("{name}: {error}"));
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::say(Exit::Invalid, format!("{name} cannot be read: {error}")))?;
-    let plan = Plan::read(&text).map_err(invalid)?;
     let tree = Tree::parse(&text).map_err(invalid)?;
+    let plan = Plan::of(&tree).map_err(invalid)?;
     Ok(Pipeline { plan, tree })
 }
 
@@ -64,29 +64,24 @@ fn stages(count: usize) -> String {
 /// One line for each stage, branches indented under it.
 fn tell(list: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
     let indent = "  ".repeat(deep);
-    let list = match list {
-        Tree::List(list) => &list[..],
-        one => std::slice::from_ref(one),
-    };
-    for stage in list {
+    for stage in one_or_all(list) {
         let Tree::Map(map) = stage else { continue };
         let word = map.iter().find_map(|(name, _)| words::find(name));
         let own: Vec<String> = map
             .iter()
-            .filter(|(_, value)| !holds_stages(value))
+            .filter(|(name, _)| !BRANCHES.contains(&name.as_str()))
             .map(|(name, value)| format!("{name} = {}", written(value)))
             .collect();
-        let own = if own.is_empty() {
-            map.first().map_or(String::new(), |(name, _)| name.clone())
-        } else {
-            own.join(", ")
+        let own = match (own.is_empty(), word) {
+            (true, Some(word)) => word.name.to_owned(),
+            _ => own.join(", "),
         };
         let does = word.map_or(String::new(), |word| match word.keeps {
             "" => word.does.to_owned(),
             keeps => format!("{} (remembers {keeps})", word.does),
         });
         lines.push((format!("{indent}{own}"), does));
-        for (name, value) in map.iter().filter(|(_, value)| holds_stages(value)) {
+        for (name, value) in map.iter().filter(|(name, _)| BRANCHES.contains(&name.as_str())) {
             branches(name, value, deep, lines);
         }
     }
@@ -94,10 +89,9 @@ fn tell(list: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
 
 fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, String)>) {
     let indent = "  ".repeat(deep + 1);
-    let Tree::List(list) = value else { return };
     match name {
         "split" | "clauses" => {
-            for clause in list {
+            for clause in one_or_all(value) {
                 let Tree::Map(map) = clause else { continue };
                 for (name, value) in map.iter().filter(|(name, _)| name != "then") {
                     lines.push((format!("{indent}{name} {}:", written(value)), String::new()));
@@ -108,7 +102,7 @@ fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, Stri
             }
         }
         "each" => {
-            for (number, branch) in list.iter().enumerate() {
+            for (number, branch) in one_or_all(value).iter().enumerate() {
                 lines.push((format!("{indent}branch {}:", number + 1), String::new()));
                 tell(branch, deep + 2, lines);
             }
@@ -120,16 +114,11 @@ fn branches(name: &str, value: &Tree, deep: usize, lines: &mut Vec<(String, Stri
     }
 }
 
-/// Whether a value is a branch, or a list of them.
-fn holds_stages(value: &Tree) -> bool {
-    match value {
-        Tree::List(list) => list.iter().any(|tree| match tree {
-            Tree::Map(map) => {
-                map.iter().any(|(name, _)| words::find(name).is_some() || name == "then" || name == "next")
-            }
-            list => holds_stages(list),
-        }),
-        _ => false,
+/// A list of stages may be one stage.
+fn one_or_all(list: &Tree) -> &[Tree] {
+    match list {
+        Tree::List(list) => list,
+        one => std::slice::from_ref(one),
     }
 }
 
@@ -146,5 +135,52 @@ fn written(value: &Tree) -> String {
             let fields = map.iter().map(|(name, value)| format!("{name} = {}", written(value)));
             format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn branches_are_told_under_their_stage_and_nothing_else_is_taken_for_one() {
+        let tree = Tree::parse(
+            r#"
+            [[stage]]
+            else = { to = "low" }
+            where = 'metric > 1'
+            [[stage]]
+            project = [{ tagged = 'x' }, { expired = true }]
+            [[stage]]
+            else = [{ to = "rest" }]
+            split = [{ where = 'true', then = { to = "all" } }]
+            [[stage]]
+            each = [{ emit = true }, [{ next = true }]]
+            "#,
+        )
+        .unwrap();
+        Plan::of(&tree).unwrap();
+        let Tree::Map(map) = &tree else { panic!() };
+        let mut lines = Vec::new();
+        tell(&map[0].1, 1, &mut lines);
+        let told: String = lines.iter().map(|(written, _)| format!("{written}\n")).collect();
+        expect![[r#"
+              where = 'metric > 1'
+                else:
+                  to = 'low'
+              project = [{ tagged = 'x' }, { expired = true }]
+              split
+                else:
+                  to = 'rest'
+                where 'true':
+                  to = 'all'
+              each
+                branch 1:
+                  emit = true
+                branch 2:
+                  next = true
+        "#]]
+        .assert_eq(&told);
     }
 }
