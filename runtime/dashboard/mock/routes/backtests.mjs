@@ -165,11 +165,16 @@ function shown(world, test, whole) {
     error: null,
     by: "eve",
     at: iso(test.at),
-    rule: { ...(rule === undefined ? { module } : { rule }), set, query, per },
-    against,
-    from: null,
-    to: null,
-    chart: null,
+    asked: {
+      ...(rule === undefined ? { module } : { rule }),
+      set,
+      query,
+      per,
+      against,
+      from: null,
+      to: null,
+      chart: null,
+    },
   };
   return whole ? { ...told, report: test.report ?? null } : told;
 }

@@ -72,10 +72,7 @@ export interface Backtest {
   progress: number;
   error: string | null;
   /** What was asked for, when, and by whom. */
-  rule: Candidate;
-  against: Candidate | null;
-  from: string | null;
-  to: string | null;
+  asked: Candidate & { against: Candidate | null; from: string | null; to: string | null };
   at: string;
   by: string;
   /** Only in the answer about one, and only when it is done. */

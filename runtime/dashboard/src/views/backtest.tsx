@@ -84,8 +84,14 @@ function Earlier({ tests }: { tests: readonly Test[] }) {
 }
 
 /** What was tried, and with what it was compared, in a few words. */
-function nameOf({ rule, against, id }: Test): string {
-  const name = (one: Candidate) => one.rule ?? one.module?.slice(0, 14) ?? id;
-  const set = Object.entries(rule.set ?? {}).map(([key, value]) => ` ${key}=${value}`);
-  return `${name(rule)}${rule.rule === undefined ? "" : set.join("")}${against === null ? "" : ` against ${name(against)}`}`;
+function nameOf({ asked, id }: Test): string {
+  const { against, set = {} } = asked;
+  const name = (one: Candidate) => one.rule ?? one.module?.slice(0, 12) ?? id;
+  const other =
+    asked.rule === undefined
+      ? ""
+      : Object.entries(set)
+          .map(([key, value]) => ` ${key}=${value}`)
+          .join("");
+  return `${name(asked)}${other}${against === null ? "" : ` against ${name(against)}`}`;
 }
