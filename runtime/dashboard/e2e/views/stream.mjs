@@ -68,7 +68,7 @@ export async function run(harness) {
   if (harness.options["expect-said"]) {
     await harness.step("rules said something", async () => {
       await page.locator(".pair button", { hasText: "what rules said" }).click();
-      await page.locator(".said").first().waitFor();
+      await page.locator(".event-rule").first().waitFor();
       await harness.shot(page, "stream-said");
       await harness.accessible(page, "what rules said");
     });

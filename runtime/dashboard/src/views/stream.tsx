@@ -3,11 +3,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { param } from "../address.ts";
 import { useKeys } from "../keys.ts";
-import { compact, rate as perSecond, timeOfDay } from "../logic/format.ts";
+import { compact, grouped, rate as perSecond, timeOfDay } from "../logic/format.ts";
 import { clean, shown } from "../logic/names.ts";
 import { stateOf } from "../logic/state.ts";
 import { MOST_TAILED, type Row } from "../logic/tail.ts";
-import { query, refusal, tick } from "../page.ts";
+import { missedWhilePaused, pause, paused, query, refusal, said, tick } from "../page.ts";
 import { Explain, explained } from "../parts/explain.tsx";
 import { Glyph } from "../parts/glyph.tsx";
 import { Said } from "../parts/said.tsx";
@@ -87,33 +87,49 @@ function Count() {
   );
 }
 
+/** Whether the list that is shown is held still, and how many items wait for it. */
+const stopped = () => (showing.value === "said" ? paused.value : held.value);
+
+function turn(): void {
+  if (showing.value === "said") pause(!paused.value);
+  else hold(!held.value);
+}
+
+function Rate() {
+  return (
+    <label class="tool-label">
+      <span>at most</span>
+      <select
+        class="tool"
+        value={rate.value}
+        onChange={(event) => rate.set(event.currentTarget.value as (typeof RATES)[number])}
+      >
+        {RATES.map((each) => (
+          <option key={each} value={each}>
+            {each}/s
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 function Tools() {
   void tailed.value;
-  if (held.value) void tick.value;
+  const still = stopped();
+  if (still) void tick.value;
+  const waiting = showing.value === "said" ? missedWhilePaused() : tail.held;
   return (
     <div class="tools" role="toolbar" aria-label="Stream">
-      <label class="tool-label">
-        <span>at most</span>
-        <select
-          class="tool"
-          value={rate.value}
-          onChange={(event) => rate.set(event.currentTarget.value as (typeof RATES)[number])}
-        >
-          {RATES.map((each) => (
-            <option key={each} value={each}>
-              {each}/s
-            </option>
-          ))}
-        </select>
-      </label>
+      {showing.value === "" && <Rate />}
       <button
         type="button"
         class="tool"
-        aria-pressed={held.value}
+        aria-pressed={still}
         title="Hold the list still (Space)"
-        onClick={() => hold(!held.value)}
+        onClick={turn}
       >
-        {held.value ? `go on, ${compact(tail.held)} new` : "pause"}
+        {still ? `go on, ${compact(waiting)} new` : "pause"}
       </button>
     </div>
   );
@@ -165,7 +181,7 @@ function Events() {
 
 export function Stream() {
   useKeys("Stream", [
-    { keys: " ", does: "pause, or go on", act: () => hold(!held.value) },
+    { keys: " ", does: "pause, or go on", act: turn },
     { keys: "j", also: ["ArrowDown"], does: "next event, explained", act: () => move(1) },
     { keys: "k", also: ["ArrowUp"], does: "event before it", act: () => move(-1) },
     {
@@ -203,8 +219,12 @@ export function Stream() {
               what rules said
             </button>
           </div>
-          {all && <Count />}
-          {all && <Tools />}
+          {all ? (
+            <Count />
+          ) : (
+            <span class="counts">{grouped(said.value.total)} since the page was opened</span>
+          )}
+          <Tools />
         </div>
         {all ? <Events /> : <Said />}
       </section>
