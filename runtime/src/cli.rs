@@ -12,6 +12,7 @@ mod compile;
 mod completions;
 mod dead_letters;
 mod deploy;
+mod doctor;
 mod failure;
 mod home;
 mod log;
@@ -29,6 +30,7 @@ mod send;
 mod server;
 mod tap;
 mod test;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
@@ -77,10 +79,12 @@ enum Verb {
     DeadLetters(dead_letters::Args),
     /// Try an output of the configuration: send events once, or show what would be sent.
     Output(output::Args),
-    /// Ask the index, once.
+    /// Ask the index, once or again and again.
     Query(query::Args),
     /// Watch events as they come.
     Tap(tap::Args),
+    /// Say what is wrong here, and what to do about it.
+    Doctor(doctor::Args),
     /// Record a running node's events into a file.
     Record(record::Args),
     /// Send events over Riemann's protocol.
@@ -136,6 +140,7 @@ impl Verb {
             Self::Output(args) => wait(output::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),
             Self::Tap(args) => wait(tap::go(args, screen)),
+            Self::Doctor(args) => wait(doctor::go(args, screen)),
             Self::Record(args) => wait(record::go(args, screen)),
             Self::Send(args) => wait(send::go(args, screen)),
             Self::Log(args) => log::go(&args, screen),

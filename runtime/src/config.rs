@@ -20,7 +20,7 @@ pub use outputs::OutputKind;
 pub use problem::{ConfigError, Problem, Source, Spot};
 pub use resolved::{
     Common, Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, LIVE, Log,
-    OnFull, Output, Riemann, WebSocket,
+    OnFull, Output, Riemann, Sse, WebSocket,
 };
 pub use section::{Secret, Section, size_text, time_text};
 

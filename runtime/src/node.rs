@@ -86,7 +86,11 @@ impl Node {
             true => Some(listen("websocket", config.websocket.address).await?),
             false => None,
         };
-        let addresses = addresses(&inputs, &http, websocket.as_ref());
+        let sse = match config.sse.enabled {
+            true => Some(listen("sse", config.sse.address).await?),
+            false => None,
+        };
+        let addresses = addresses(&inputs, &http, websocket.as_ref(), sse.as_ref());
 
         // Rules: modules, the wasm host, what is deployed, where it sends things.
         let modules = Arc::new(match &data {
@@ -260,10 +264,11 @@ impl Node {
             http_ack: config.http.ack,
             riemann_ack: config.websocket.ack,
             allow_remote: config.http.allow_remote,
+            sse_headers: config.sse.headers,
             limits: web::Limits::default(),
         };
         let care = tokio::spawn(control::look_after(controller, stop_web.clone()));
-        let web = tokio::spawn(web.serve(Some(http), websocket, stop_web.clone()));
+        let web = tokio::spawn(web.serve(Some(http), websocket, sse, stop_web.clone()));
         ready.store(true, SeqCst);
         Ok(Self {
             addresses,
@@ -432,13 +437,15 @@ fn addresses(
     inputs: &[input::Input],
     http: &TcpListener,
     websocket: Option<&TcpListener>,
+    sse: Option<&TcpListener>,
 ) -> Vec<(String, SocketAddr)> {
     let mut addresses: Vec<(String, SocketAddr)> = inputs
         .iter()
         .filter_map(|input| Some((input.stats().name.replace('/', " "), input.address()?)))
         .collect();
-    addresses
-        .extend(websocket.and_then(|listener| Some(("websocket".to_owned(), listener.local_addr().ok()?))));
+    for (name, listener) in [("websocket", websocket), ("sse", sse)] {
+        addresses.extend(listener.and_then(|listener| Some((name.to_owned(), listener.local_addr().ok()?))));
+    }
     addresses.extend(http.local_addr().ok().map(|address| ("http".to_owned(), address)));
     addresses
 }

@@ -367,6 +367,8 @@ pub struct CheckpointStats {
     pub nanos: Counter,
     /// The position of the newest.
     pub position: Gauge,
+    /// When it was made, in microseconds since 1970; 0 when none was made yet.
+    pub at: Gauge,
     /// Nanoseconds of the longest slice since the start.
     pub longest: Gauge,
 }

@@ -61,7 +61,8 @@ use crate::web::overview::Pulse;
 use crate::web::show::Shows;
 use crate::web::vocabulary::Vocabulary;
 use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use futures_util::future::BoxFuture;
@@ -114,6 +115,8 @@ pub struct Web {
     pub riemann_ack: Level,
     /// Serve names other than loopback ones.
     pub allow_remote: bool,
+    /// What is added to the head of each answer on the port for server-sent events.
+    pub sse_headers: HeaderMap,
     /// What a stranger can make us hold.
     pub limits: Limits,
 }
@@ -185,6 +188,7 @@ struct Shared {
     started: Instant,
     http: Arc<InputStats>,
     riemann: Arc<InputStats>,
+    sse: Arc<InputStats>,
     pulse: Pulse,
     readers: Arc<Semaphore>,
     stop: CancellationToken,
@@ -192,13 +196,25 @@ struct Shared {
 
 type App = Arc<Shared>;
 
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// The API and the page.
+    Api,
+    /// Riemann's WebSocket and HTTP protocol.
+    Riemann,
+    /// Riemann's server-sent events.
+    Sse,
+}
+
 impl Web {
-    /// Serves the API and the page on one listener, and Riemann's WebSocket and HTTP protocol on the other, until `stop`.
-    /// Registers both as inputs: `http` and `riemann-ws`.
+    /// Serves the API and the page on one listener, Riemann's WebSocket and HTTP protocol on another, and its server-sent
+    /// events on a third, until `stop`. Registers them as inputs: `http`, `riemann-ws` and `riemann-sse`.
     pub async fn serve(
         self,
         http: Option<TcpListener>,
         riemann: Option<TcpListener>,
+        sse: Option<TcpListener>,
         stop: CancellationToken,
     ) {
         let input = |name, listener: &Option<TcpListener>, level| {
@@ -211,6 +227,7 @@ impl Web {
         let app = Arc::new(Shared {
             http: input("http", &http, self.http_ack),
             riemann: input("riemann-ws", &riemann, self.riemann_ack),
+            sse: input("riemann-sse", &sse, Level::None),
             readers: Arc::new(Semaphore::new(self.limits.readers)),
             pulse: Pulse::default(),
             started: clock::start(),
@@ -238,20 +255,26 @@ impl Web {
         let alerts = tokio::spawn(overview::follow_alerts(app.clone()));
         let backtests = app.backtests.clone();
         let beat = tokio::spawn(overview::beat(app.clone()));
-        let port = |listener: Option<TcpListener>, riemann: bool| {
+        let headers = self.sse_headers;
+        let port = |listener: Option<TcpListener>, port: Port| {
             let (app, stop) = (app.clone(), stop.clone());
-            let policy = Policy { allow_remote: self.allow_remote, riemann };
+            let readers = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).filter(|_| port == Port::Sse).cloned();
+            let policy = Policy { allow_remote: self.allow_remote, riemann: port != Port::Api, readers };
+            let headers = headers.clone();
             async move {
                 let Some(listener) = listener else { return };
-                let stats = if riemann { app.riemann.clone() } else { app.http.clone() };
                 let limits = app.limits;
-                let routes = if riemann { riemann::routes(app) } else { api(app) };
+                let (stats, routes) = match port {
+                    Port::Api => (app.http.clone(), api(app)),
+                    Port::Riemann => (app.riemann.clone(), riemann::routes(app)),
+                    Port::Sse => (app.sse.clone(), riemann::sse_routes(app, headers)),
+                };
                 let routes =
                     routes.layer(from_fn(guard::catch)).layer(from_fn_with_state(policy, guard::check));
                 listener::serve(listener, routes, stats, limits, stop).await;
             }
         };
-        tokio::join!(port(http, false), port(riemann, true));
+        tokio::join!(port(http, Port::Api), port(riemann, Port::Riemann), port(sse, Port::Sse));
         // Sockets outlive the connections they came from, and close themselves once `stop` is there.
         let readers = u32::try_from(self.limits.readers).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(2), app.readers.acquire_many(readers)).await;

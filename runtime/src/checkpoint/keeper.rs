@@ -288,6 +288,7 @@ impl Keeper {
         self.stats.bytes.add(bytes);
         self.stats.nanos.add(started.elapsed().as_nanos() as u64);
         self.stats.position.set(head.position as i64);
+        self.stats.at.set(clock::now().0);
         let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
         let partial = match (head.base, *last) {
             (Some(_), Some((_, before))) => before + 1,

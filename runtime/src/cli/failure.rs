@@ -45,6 +45,12 @@ impl Failure {
         Self { exit, error: anyhow::anyhow!("{message}") }
     }
 
+    /// How it ends.
+    #[cfg(test)]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Prints the reason, and gives the code.
     pub fn end(self) -> ExitCode {
         // Whoever read our output has seen enough: `tidegate query … | head -1` worked.

@@ -1,12 +1,14 @@
-//! `tidegate query`: what the index holds, as a table.
+//! `tidegate query`: what the index holds, as a table; with `--watch` again and again (`watch.rs`).
 
 use super::failure::{Exit, Failure};
 use super::screen::Screen;
 use super::server::{Objection, Server, Where};
+use super::watch::{self, Watched};
 use crate::clock;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tidegate_event::Timestamp;
+use std::time::Duration;
+use tidegate_event::{Span, Timestamp};
 
 /// What is asked.
 #[derive(Debug, clap::Args)]
@@ -17,8 +19,21 @@ pub struct Args {
     /// Events at most.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
+    /// Look again and again: a table that moves in a terminal, lines of changes elsewhere.
+    #[arg(long)]
+    watch: bool,
+    /// The time from one look to the next.
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = interval, requires = "watch")]
+    every: Duration,
     #[command(flatten)]
     place: Where,
+}
+
+/// From one look to the next: not so short that looking is all that the node does.
+fn interval(text: &str) -> Result<Duration, String> {
+    let span = Span::parse(text).map(|span| Duration::from_micros(span.0.unsigned_abs()));
+    span.filter(|span| (Duration::from_millis(200)..=Duration::from_secs(3600)).contains(span))
+        .ok_or_else(|| "a span from 200ms to 1h was expected".into())
 }
 
 const HEAD: [&str; 8] = ["host", "service", "state", "metric", "age", "ttl", "tags", "description"];
@@ -26,6 +41,10 @@ const HEAD: [&str; 8] = ["host", "service", "state", "metric", "age", "ttl", "ta
 /// Asks, and prints what was found.
 pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let server = Server::at(&args.place)?;
+    if args.watch {
+        let watched = Watched { query: args.query, limit: args.limit, every: args.every };
+        return watch::go(watched, &server, screen).await;
+    }
     let limit = args.limit.to_string();
     let url = server.url(&["query"], &[("q", &args.query), ("limit", &limit)]);
     let answer = match server.ask(Method::GET, url, None).await? {
@@ -113,12 +132,12 @@ pub fn time(event: &Value) -> Option<Timestamp> {
 }
 
 /// How long ago something was, in whole seconds at best.
-fn age(now: Timestamp, at: Timestamp) -> String {
+pub fn age(now: Timestamp, at: Timestamp) -> String {
     span(now.0.saturating_sub(at.0).max(0) / 1_000_000 * 1_000_000)
 }
 
 /// A span of microseconds, roughly.
-fn span(micros: i64) -> String {
+pub fn span(micros: i64) -> String {
     match micros / 1_000_000 {
         0 if micros > 0 => format!("{}ms", micros / 1000),
         seconds @ 0..120 => format!("{seconds}s"),

@@ -42,16 +42,25 @@ impl Screen {
         Ok(())
     }
 
+    /// Colours a line as the state is coloured.
+    pub fn paint(&self, state: &str, line: &str) -> String {
+        let color = match state {
+            _ if !self.color => None,
+            "critical" => Some("31"),
+            "warning" => Some("33"),
+            _ => None,
+        };
+        color.map_or_else(|| line.to_owned(), |color| format!("\x1b[{color}m{line}\x1b[0m"))
+    }
+
     /// Colours a line that speaks of a state that somebody should look at.
     pub fn tint(&self, line: &str) -> String {
         let has = |word: &str| line.split(' ').any(|found| found == word);
-        let color = match () {
-            () if !self.color => None,
-            () if has("critical") || has("quarantined") => Some("31"),
-            () if has("warning") || has("paused") => Some("33"),
-            () => None,
-        };
-        color.map_or_else(|| line.to_owned(), |color| format!("\x1b[{color}m{line}\x1b[0m"))
+        match () {
+            () if has("critical") || has("quarantined") => self.paint("critical", line),
+            () if has("warning") || has("paused") => self.paint("warning", line),
+            () => line.to_owned(),
+        }
     }
 }
 

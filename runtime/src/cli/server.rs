@@ -104,6 +104,11 @@ impl Server {
         Ok(Self { base, client: client.build().map_err(|error| Failure::new(Exit::Bug, error))? })
     }
 
+    /// Its address, for people.
+    pub fn address(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// The address of a resource: the parts of its path, and its parameters.
     pub fn url(&self, path: &[&str], params: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
@@ -119,6 +124,18 @@ impl Server {
     /// Asks, and reads the whole answer.
     pub async fn ask(&self, method: Method, url: Url, wasm: Option<Vec<u8>>) -> Answer<Value> {
         self.carry_out(self.client.request(method, url), wasm).await
+    }
+
+    /// A page beside the API, as text.
+    pub async fn page(&self, path: &str) -> Result<(StatusCode, String), Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(path);
+        }
+        let sent = self.client.get(url).timeout(ANSWER).send().await;
+        let response = sent.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        Ok((status, String::from_utf8_lossy(&self.body(response).await?).into_owned()))
     }
 
     /// Asks for a change, and says who asks and of which generation.

@@ -4,12 +4,13 @@ use super::outputs::{output, targets};
 use super::problem::{Problem, Source};
 use super::resolved::{
     Config, Engine, Fleet, Host, Http, INSTRUMENTATION, Input, InputKind, Instrumentation, Log, Output,
-    Riemann, WebSocket,
+    Riemann, Sse, WebSocket,
 };
 use super::section::Section;
 use crate::dead_letters::Keep;
 use crate::history;
 use crate::telemetry::Level;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::SocketAddr;
 use tidegate_event::Span;
 
@@ -24,6 +25,7 @@ pub(super) fn resolve(root: &mut Section<'_>) -> Config {
         engine: engine(root.section("engine")),
         http: http(root.section("http"), logs),
         websocket: websocket(root.section("websocket"), logs),
+        sse: sse(root.section("sse")),
         instrumentation: instrumentation(root.section("instrumentation")),
         history: history(root.section("history")),
         dead_letters: dead_letters(root.section("dead_letters")),
@@ -139,6 +141,28 @@ fn websocket(mut at: Section<'_>, logs: bool) -> WebSocket {
     let ack = ack(&mut at, logs);
     at.finish();
     WebSocket { ack, enabled, address }
+}
+
+/// Off unless asked for, as in Riemann.
+fn sse(mut at: Section<'_>) -> Sse {
+    let enabled = at.switch("enabled", false);
+    let address = at.listener("address", "127.0.0.1:5558").unwrap_or(([127, 0, 0, 1], 5558).into());
+    if enabled {
+        open_to_others(&at, "address", address);
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in at.secrets("headers") {
+        match (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.reveal())) {
+            (Ok(name), Ok(value)) => {
+                headers.insert(name, value);
+            }
+            _ => {
+                at.error(Problem::new(at.spot_of("headers"), format!("`{name}` cannot be sent as a header")))
+            }
+        }
+    }
+    at.finish();
+    Sse { enabled, address, headers }
 }
 
 fn instrumentation(mut at: Section<'_>) -> Instrumentation {

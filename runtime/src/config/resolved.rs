@@ -5,6 +5,7 @@ use super::problem::{Problem, Source};
 use crate::dead_letters::Keep;
 use crate::history;
 use crate::telemetry::Level;
+use axum::http::HeaderMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Config {
     pub http: Http,
     /// Riemann's WebSocket and HTTP port.
     pub websocket: WebSocket,
+    /// Riemann's port for server-sent events.
+    pub sse: Sse,
     /// The node's events about itself.
     pub instrumentation: Instrumentation,
     /// The history of streams in memory.
@@ -104,6 +107,17 @@ pub struct WebSocket {
     pub enabled: bool,
     /// Where.
     pub address: SocketAddr,
+}
+
+/// `[sse]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sse {
+    /// Whether it listens at all.
+    pub enabled: bool,
+    /// Where.
+    pub address: SocketAddr,
+    /// What is added to the head of each answer.
+    pub headers: HeaderMap,
 }
 
 /// The name under which the node's events about itself are counted.

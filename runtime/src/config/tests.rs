@@ -440,6 +440,7 @@ fn what_the_manual_gives_as_defaults_are_the_defaults() {
     assert_eq!((&everything.data, &everything.log), (&default.data, &default.log));
     assert_eq!((&everything.engine, &everything.http), (&default.engine, &default.http));
     assert_eq!(everything.websocket, default.websocket);
+    assert_eq!(everything.sse, default.sse);
     assert_eq!(everything.instrumentation, default.instrumentation);
     assert_eq!(riemann.inputs, default.inputs[..1]);
     assert_eq!(host.inputs, default.inputs[1..]);

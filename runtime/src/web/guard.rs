@@ -14,12 +14,14 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
 /// Whose requests are served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Names other than loopback ones may be asked for.
     pub allow_remote: bool,
     /// The listener speaks Riemann: its boards live on ports, and with `allow_remote` on machines, of their own.
     pub riemann: bool,
+    /// The `access-control-allow-origin` that the operator has set: those pages may read here.
+    pub readers: Option<HeaderValue>,
 }
 
 /// Lets a request through, or says why not.
@@ -30,7 +32,7 @@ pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -
     let origin = request.headers().get(header::ORIGIN).filter(|_| policy.riemann).cloned();
     let mut response = nosniff(next.run(request).await);
     if let Some(origin) = origin {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(origin);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
     response
@@ -57,7 +59,7 @@ fn nosniff(mut response: Response) -> Response {
 }
 
 impl Policy {
-    fn admit(self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         let refuse = |message: String| Err(Failure::new(StatusCode::FORBIDDEN, message));
         let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
         let host = text(header::HOST);
@@ -73,7 +75,8 @@ impl Policy {
         let fine = if self.riemann {
             let own = host.is_some_and(|host| same(name(host), name(authority)));
             let writes = path.trim_end_matches('/') == "/events";
-            own || is_loopback(name(authority)) || (self.allow_remote && !writes)
+            let reader = self.readers.as_ref().is_some_and(|readers| *readers == "*" || readers == origin);
+            own || is_loopback(name(authority)) || ((self.allow_remote || reader) && !writes)
         } else {
             let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
             safe || host.is_some_and(|host| same(host, authority))
@@ -100,7 +103,7 @@ fn is_loopback(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn admits(policy: Policy, method: Method, path: &str, host: &str, origin: &str) -> bool {
+    fn admits(policy: &Policy, method: Method, path: &str, host: &str, origin: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         if !origin.is_empty() {
@@ -111,23 +114,24 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_served_unless_remote_access_is_allowed() {
-        let local = Policy { allow_remote: false, riemann: false };
+        let local = Policy { allow_remote: false, riemann: false, readers: None };
+        let open = Policy { allow_remote: true, ..local.clone() };
         for host in ["localhost", "LOCALHOST:5559", "127.0.0.1:5559", "[::1]:5559", "board.localhost:1"] {
-            assert!(admits(local, Method::GET, "/", host, ""), "{host}");
+            assert!(admits(&local, Method::GET, "/", host, ""), "{host}");
         }
         for host in
             ["evil.example", "evil.example:5559", "localhost.evil.example", "10.0.0.1:5559", "[::2]:1"]
         {
-            assert!(!admits(local, Method::GET, "/", host, ""), "{host}");
-            assert!(admits(Policy { allow_remote: true, ..local }, Method::GET, "/", host, ""), "{host}");
+            assert!(!admits(&local, Method::GET, "/", host, ""), "{host}");
+            assert!(admits(&open, Method::GET, "/", host, ""), "{host}");
         }
     }
 
     #[test]
     fn changes_come_from_the_same_origin_only() {
         for allow_remote in [false, true] {
-            let policy = Policy { allow_remote, riemann: false };
-            let put = |origin| admits(policy, Method::PUT, "/api/v1/rules/a", "localhost:5559", origin);
+            let policy = Policy { allow_remote, riemann: false, readers: None };
+            let put = |origin| admits(&policy, Method::PUT, "/api/v1/rules/a", "localhost:5559", origin);
             assert!(put(""));
             assert!(put("http://localhost:5559"));
             for origin in [
@@ -137,27 +141,42 @@ mod tests {
                 "http://localhost:5559.evil.example",
             ] {
                 assert!(!put(origin), "{origin}");
-                assert!(admits(policy, Method::GET, "/", "localhost:5559", origin), "{origin}");
+                assert!(admits(&policy, Method::GET, "/", "localhost:5559", origin), "{origin}");
             }
         }
     }
 
     #[test]
     fn riemann_boards_on_other_ports_are_served_and_strangers_are_not() {
-        let local = Policy { allow_remote: false, riemann: true };
-        let remote = Policy { allow_remote: true, riemann: true };
+        let local = Policy { allow_remote: false, riemann: true, readers: None };
+        let remote = Policy { allow_remote: true, riemann: true, readers: None };
         let board = "http://localhost:4567";
-        assert!(admits(local, Method::GET, "/index", "127.0.0.1:5556", board));
-        assert!(admits(local, Method::PUT, "/events/", "127.0.0.1:5556", board));
-        assert!(!admits(local, Method::GET, "/index", "127.0.0.1:5556", "https://evil.example"));
-        assert!(admits(remote, Method::GET, "/index", "riemann.example:5556", "http://dash.example"));
-        assert!(!admits(remote, Method::GET, "/events/", "riemann.example:5556", "http://dash.example"));
+        assert!(admits(&local, Method::GET, "/index", "127.0.0.1:5556", board));
+        assert!(admits(&local, Method::PUT, "/events/", "127.0.0.1:5556", board));
+        assert!(!admits(&local, Method::GET, "/index", "127.0.0.1:5556", "https://evil.example"));
+        assert!(admits(&remote, Method::GET, "/index", "riemann.example:5556", "http://dash.example"));
+        assert!(!admits(&remote, Method::GET, "/events/", "riemann.example:5556", "http://dash.example"));
         assert!(admits(
-            remote,
+            &remote,
             Method::PUT,
             "/events",
             "riemann.example:5556",
             "http://riemann.example:4567"
         ));
+    }
+
+    #[test]
+    fn pages_that_the_operator_names_may_read_and_not_write() {
+        let named = |readers: &'static str| Policy {
+            allow_remote: false,
+            riemann: true,
+            readers: Some(HeaderValue::from_static(readers)),
+        };
+        let asks =
+            |readers, path, origin| admits(&named(readers), Method::GET, path, "127.0.0.1:5558", origin);
+        assert!(asks("*", "/index", "https://dash.example"));
+        assert!(asks("https://dash.example", "/index", "https://dash.example"));
+        assert!(!asks("https://dash.example", "/index", "https://evil.example"));
+        assert!(!asks("*", "/events", "https://dash.example"));
     }
 }

@@ -377,11 +377,6 @@ impl Page {
                 "Position of the newest checkpoint.",
                 &telemetry.checkpoints.position,
             ),
-            (
-                "tidegate_checkpoint_slice_nanoseconds",
-                "Longest that events waited for a slice of a checkpoint.",
-                &telemetry.checkpoints.longest,
-            ),
             ("tidegate_log_unsynced_bytes", "Bytes that wait to be synced.", &log.unsynced),
             ("tidegate_dead_letters", "Dead letters there are.", &letters.kept),
             ("tidegate_dead_letters_bytes", "Bytes of their files.", &letters.bytes),
@@ -393,6 +388,17 @@ impl Page {
         ] {
             self.gauges(name, help, [(none(), gauge.get())]);
         }
+        let checkpoints = &telemetry.checkpoints;
+        self.gauges(
+            "tidegate_checkpoint_longest_slice_seconds",
+            "Longest that events waited for a slice of a checkpoint.",
+            [(none(), checkpoints.longest.get() as f64 / 1e9)],
+        );
+        self.gauges(
+            "tidegate_checkpoint_timestamp_seconds",
+            "When the newest checkpoint was made, in seconds since 1970; 0 while there is none.",
+            [(none(), checkpoints.at.get() as f64 / 1e6)],
+        );
         let fine = u8::from(log.trouble().is_none());
         self.gauges(
             "tidegate_log_healthy",

@@ -3,6 +3,7 @@
 //! Routing is by path alone: any method does, a slash at the end is optional, parameters nobody knows are ignored.
 //! Differences from Riemann are listed in `docs/http-api.md`.
 
+mod channel;
 mod events;
 mod index;
 
@@ -14,9 +15,12 @@ use axum::extract::ws::{
     CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection,
 };
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
+use channel::Channel;
+use index::Ear;
 use std::time::Duration;
 use tidegate_engine::query::Matcher;
 
@@ -43,6 +47,32 @@ pub fn routes(app: App) -> Router {
         .route("/pubsub/{channel}/", any(channel_route))
         .route("/events", any(events::route))
         .route("/events/", any(events::route))
+        .fallback(nothing)
+        .with_state(app)
+}
+
+/// The routes of the port for server-sent events. What the operator wants in the head of an answer stands there instead of
+/// what we would say.
+pub fn sse_routes(app: App, headers: HeaderMap) -> Router {
+    let index = async |State(app): State<App>, uri: Uri| -> Result<Response, Failure> {
+        index::sse(&app, &app.sse, &Question::of(&uri)?.matcher)
+    };
+    let nothing = async |uri: Uri| {
+        Failure::new(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {}: this port has /index?query=…", uri.path()),
+        )
+    };
+    let dressed = move |mut response: Response| {
+        let own = [(header::CONNECTION, HeaderValue::from_static("keepalive"))];
+        response.headers_mut().extend(own);
+        response.headers_mut().extend(headers.clone());
+        std::future::ready(response)
+    };
+    Router::new()
+        .route("/index", get(index))
+        .route("/index/", get(index))
+        .layer(map_response(dressed))
         .fallback(nothing)
         .with_state(app)
 }
@@ -76,7 +106,7 @@ async fn index_route(
     }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accept.contains("text/event-stream") {
-        return index::sse(&app, &question?.matcher);
+        return index::sse(&app, &app.riemann, &question?.matcher);
     }
     Err(no_socket())
 }
@@ -89,14 +119,13 @@ async fn channel_route(
 ) -> Result<Response, Failure> {
     let Ok(upgrade) = upgrade else { return Err(no_socket()) };
     let question = Question::of(&uri).map(|question| Question { subscribe: true, ..question });
-    let question = question.and_then(|question| match channel.as_str() {
-        "index" => Ok(question),
-        _ => Err(Failure::new(
-            StatusCode::NOT_FOUND,
-            format!("there is no channel `{channel}`: this node publishes on `index`"),
-        )),
-    });
-    Ok(index::socket(app, upgrade, question, false))
+    Ok(match channel.as_str() {
+        "index" => index::socket(app, upgrade, question, false),
+        _ => {
+            let heard = question.and_then(|question| Channel::open(&app, channel, question.matcher));
+            index::listen(app, upgrade, heard.map(|channel| (Ear::Channel(channel), true)))
+        }
+    })
 }
 
 fn no_socket() -> Failure {

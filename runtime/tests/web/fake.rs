@@ -1,5 +1,6 @@
 //! A node that is not one: it acks every batch, finds what a test put into its list, and publishes what a test says.
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -36,6 +37,8 @@ pub struct Node {
     pub http: SocketAddr,
     /// Where Riemann's port listens.
     pub riemann: SocketAddr,
+    /// Where Riemann's port for server-sent events listens.
+    pub sse: SocketAddr,
     /// The counters.
     pub telemetry: Arc<Telemetry>,
     /// What deployments were asked for.
@@ -242,19 +245,25 @@ impl Node {
             http_ack: Level::Logged,
             riemann_ack: Level::Logged,
             allow_remote: false,
+            sse_headers: HeaderMap::new(),
             limits: Limits::default(),
         };
         change(&mut web);
-        let (http, riemann) = (listen().await, listen().await);
-        let addresses = (http.local_addr().unwrap(), riemann.local_addr().unwrap());
+        // Only tests that set headers ask there; all others have two ports.
+        let sse_wanted = !web.sse_headers.is_empty();
+        let (http, riemann, sse) = (listen().await, listen().await, listen().await);
+        let addresses =
+            (http.local_addr().unwrap(), riemann.local_addr().unwrap(), sse.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let ended = tokio::spawn(web.serve(Some(http), Some(riemann), stop.clone()));
+        let ended =
+            tokio::spawn(web.serve(Some(http), Some(riemann), sse_wanted.then_some(sse), stop.clone()));
         tidegate::output::tls::install();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        let (http, riemann) = addresses;
+        let (http, riemann, sse) = addresses;
         Self {
             http,
             riemann,
+            sse,
             telemetry,
             wishes,
             more,
@@ -280,6 +289,15 @@ impl Node {
     /// A request to Riemann's port.
     pub fn ask_riemann(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.riemann))
+    }
+
+    /// Fetches from Riemann's port for server-sent events.
+    pub async fn ask_sse(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.client.request(Method::GET, format!("http://{}{path}", self.sse));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
     }
 
     /// Fetches from the HTTP port.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use tidegate::ingest::Update;
+use tidegate::output::Delivery;
 use tidegate::web::Limits;
 use tidegate_event::{NewEvent, Timestamp};
 use tokio::net::TcpStream;
@@ -89,15 +90,58 @@ async fn a_subscriber_gets_the_index_and_then_every_event_expired_ones_too() {
 }
 
 #[tokio::test]
-async fn the_channel_named_index_has_no_snapshot_and_others_do_not_exist() {
+async fn a_channel_carries_what_rules_say_under_that_name() {
+    let node = Node::start().await;
+    let mut alerts = open(&node, "/pubsub/alerts?query=metric+%3E+2").await;
+    let mut nobody = open(&node, "/pubsub/no%20such%20channel/?query=true").await;
+    while node.live.receiver_count() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for (declared, metric) in [("board", 9), ("alerts", 1), ("alerts", 3), ("alerts", 4)] {
+        let said = Delivery {
+            rule: "slow".into(),
+            declared: declared.into(),
+            position: 7,
+            n: 0,
+            batch: one("web1", "http", metric),
+        };
+        node.live.send(Arc::new(said)).unwrap();
+    }
+    for metric in [3, 4] {
+        assert_eq!(event(&mut alerts).await["metric"], metric);
+    }
+    let silence = tokio::time::timeout(Duration::from_millis(50), nobody.next()).await;
+    assert!(silence.is_err(), "nobody speaks there: {silence:?}");
+    alerts.close(None).await.unwrap();
+    nobody.close(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_reads_a_channel_too_slowly_misses_what_is_counted() {
+    let node = Node::start().await;
+    let mut alerts = open(&node, "/pubsub/alerts?query=true").await;
+    while node.live.receiver_count() < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let said = |n| {
+        let batch = one("web1", "http", n);
+        Arc::new(Delivery { rule: "slow".into(), declared: "alerts".into(), position: 7, n: 0, batch })
+    };
+    // On one thread nobody listens before we wait, and the ring has 256 places.
+    for n in 0..300 {
+        node.live.send(said(n)).unwrap();
+    }
+    assert_eq!(event(&mut alerts).await["metric"], 44);
+    assert_eq!(node.telemetry.skipped.get(), 44);
+}
+
+#[tokio::test]
+async fn the_channel_named_index_has_no_snapshot() {
     let node = Node::start().await;
     let mut socket = open(&node, "/pubsub/index?query=true").await;
     node.await_subscribers(1).await;
     node.publish(&one("web1", "http", 5)).await;
     assert_eq!(event(&mut socket).await["metric"], 5);
-    let (code, reason) = closed(&mut open(&node, "/pubsub/alerts?query=true").await).await;
-    assert_eq!(code, 1008);
-    assert!(reason.contains("alerts"), "{reason}");
 }
 
 #[tokio::test]
@@ -108,8 +152,9 @@ async fn a_question_that_makes_no_sense_closes_with_a_reason() {
         "/index?subscribe=true",
         "/index?query=metric+%3E",
         "/pubsub/index",
+        "/pubsub/alerts?query=metric+%3E",
         // Longer than a close frame may be, and not cut in the middle of a letter.
-        &format!("/pubsub/{}?query=true", "%C3%A4".repeat(200)),
+        &format!("/index?query={}", "%C3%A4".repeat(200)),
     ] {
         let (code, reason) = closed(&mut open(&node, path).await).await;
         assert_eq!(code, 1008, "{path}");
@@ -209,6 +254,62 @@ async fn server_sent_events_are_bare_and_go_on() {
         assert_eq!((frame.id, frame.event), (None, None));
         assert_eq!(frame.data.unwrap()["host"], host);
     }
+}
+
+/// A node with Riemann's port for server-sent events, and this head on its answers.
+async fn with_sse(allow: &'static str) -> Node {
+    Node::with(move |web| {
+        web.sse_headers.insert("access-control-allow-origin", allow.parse().unwrap());
+        web.sse_headers.insert("x-board", "yes".parse().unwrap());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_port_for_server_sent_events_answers_as_riemanns_does() {
+    let node = with_sse("https://dash.example").await;
+    // No `accept`, and a slash at the end: nobody asked Riemann's clients for the one or forbade the other.
+    let answer = node.ask_sse("/index/?query=service+%3D+%22http%22", &[]).await;
+    assert_eq!(answer.status(), 200);
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-cache"),
+        ("connection", "keepalive"),
+        ("access-control-allow-origin", "https://dash.example"),
+        ("x-board", "yes"),
+    ] {
+        assert_eq!(answer.headers()[name], value, "{name}");
+    }
+    let mut frames = Frames::of(answer);
+    node.await_subscribers(1).await;
+    let expired =
+        NewEvent { host: Some("web1"), service: Some("http"), state: Some("expired"), ..NewEvent::default() };
+    node.publish(&batch(&[expired])).await;
+    for (host, state) in [("web1", json!("ok")), ("web2", json!("critical")), ("web1", json!("expired"))] {
+        let frame = frames.next().await.unwrap();
+        assert_eq!((frame.id, frame.event), (None, None));
+        let data = frame.data.unwrap();
+        assert_eq!((&data["host"], &data["state"]), (&json!(host), &state));
+    }
+    assert_eq!(node.telemetry.inputs()["riemann-sse"].sent.get(), 3);
+    for (path, status) in [("/", 404), ("/pubsub/index?query=true", 404), ("/index", 400)] {
+        assert_eq!(node.ask_sse(path, &[]).await.status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_the_operator_names_may_read_server_sent_events() {
+    let named = with_sse("https://dash.example").await;
+    let anybody = with_sse("*").await;
+    let ask = async |node: &Node, origin: &str| {
+        let answer = node.ask_sse("/index?query=true", &[("origin", origin)]).await;
+        let allowed = answer.headers().get("access-control-allow-origin").cloned();
+        (answer.status().as_u16(), allowed.map(|allowed| allowed.to_str().unwrap().to_owned()))
+    };
+    let says = |status, allowed: Option<&str>| (status, allowed.map(str::to_owned));
+    assert_eq!(ask(&named, "https://dash.example").await, says(200, Some("https://dash.example")));
+    assert_eq!(ask(&named, "https://evil.example").await, says(403, None));
+    assert_eq!(ask(&anybody, "https://evil.example").await, says(200, Some("*")));
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ pub fn require_target(folder: &Path, add: bool) -> Result<(), Failure> {
     }
 }
 
-fn has_target(folder: &Path) -> Result<bool, Failure> {
+/// Whether Rust can build for wasm here.
+pub fn has_target(folder: &Path) -> Result<bool, Failure> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let asked = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", TARGET])

@@ -17,8 +17,19 @@ pub fn value(config: &Config) -> Result<Json, Failure> {
 }
 
 fn table(config: &Config) -> Table {
-    let Config { data, log, engine, http, websocket, instrumentation, dead_letters, inputs, outputs, .. } =
-        config;
+    let Config {
+        data,
+        log,
+        engine,
+        http,
+        websocket,
+        sse,
+        instrumentation,
+        dead_letters,
+        inputs,
+        outputs,
+        ..
+    } = config;
     let mut root = section([("data", data.display().to_string().into())]);
     root.insert(
         "log".into(),
@@ -56,6 +67,18 @@ fn table(config: &Config) -> Table {
             ("enabled", websocket.enabled.into()),
             ("address", websocket.address.to_string().into()),
             ("ack", websocket.ack.name().into()),
+        ])
+        .into(),
+    );
+    let headers = sse.headers.iter().map(|(name, value)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+    });
+    root.insert(
+        "sse".into(),
+        section([
+            ("enabled", sse.enabled.into()),
+            ("address", sse.address.to_string().into()),
+            ("headers", Value::Table(headers.collect())),
         ])
         .into(),
     );

@@ -119,6 +119,7 @@ impl From<&InputStats> for InputReading {
                 "riemann_tcp" => Some("tcp"),
                 "riemann_udp" => Some("udp"),
                 "riemann-ws" => Some("ws"),
+                "riemann-sse" => Some("sse"),
                 _ => None,
             },
             address: input.address.clone(),

@@ -1,6 +1,8 @@
 //! `/index`: what the index holds, and then, for those who stay, everything that happens in it.
 
+use super::channel::Channel;
 use super::{MESSAGE, Question, close, turn_away};
+use crate::telemetry::InputStats;
 use crate::web::App;
 use crate::web::answer::Failure;
 use crate::web::reader::{Heard, Reader};
@@ -9,6 +11,8 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_c
 use axum::response::Response;
 use futures_util::SinkExt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 use tidegate_engine::codec::json::encode_event;
 use tidegate_engine::query::Matcher;
 use tidegate_event::Batch;
@@ -17,6 +21,30 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 /// Bytes after which events go out, although more are to come.
 const CHUNK: usize = 64 << 10;
 
+/// What a board listens to.
+pub enum Ear {
+    /// The index.
+    Index(Reader),
+    /// What rules say.
+    Channel(Channel),
+}
+
+impl Ear {
+    async fn hear(&mut self) -> Heard {
+        match self {
+            Self::Index(reader) => reader.hear().await,
+            Self::Channel(channel) => channel.hear().await,
+        }
+    }
+
+    fn is_behind(&mut self, patience: Duration) -> bool {
+        match self {
+            Self::Index(reader) => reader.is_behind(patience),
+            Self::Channel(channel) => channel.is_behind(patience),
+        }
+    }
+}
+
 /// Answers on a WebSocket. With `snapshot`, what the index holds comes first.
 pub fn socket(
     app: App,
@@ -24,10 +52,16 @@ pub fn socket(
     question: Result<Question, Failure>,
     snapshot: bool,
 ) -> Response {
-    let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     let asked = question.and_then(|question| {
-        Reader::ask(&app, &question.matcher, snapshot).map(|reader| (reader, question.subscribe))
+        let reader = Reader::ask(&app, &question.matcher, snapshot)?;
+        Ok((Ear::Index(reader), question.subscribe))
     });
+    listen(app, upgrade, asked)
+}
+
+/// Passes on what is heard; once the index has been told, whoever does not stay is let go.
+pub fn listen(app: App, upgrade: WebSocketUpgrade, asked: Result<(Ear, bool), Failure>) -> Response {
+    let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     match asked {
         Ok((reader, stay)) => upgrade.on_upgrade(async move |mut socket| {
             if let ControlFlow::Break(Some((code, reason))) = pour(&app, &mut socket, reader, stay).await {
@@ -47,7 +81,7 @@ const BEHIND: Stop =
 const STOPPING: Stop = ControlFlow::Break(Some((close_code::AWAY, "the node is stopping")));
 const DONE: Stop = ControlFlow::Break(Some((close_code::NORMAL, "")));
 
-async fn pour(app: &App, socket: &mut WebSocket, mut reader: Reader, stay: bool) -> Stop {
+async fn pour(app: &App, socket: &mut WebSocket, mut reader: Ear, stay: bool) -> Stop {
     let mut ping = interval_at(Instant::now() + app.limits.ping, app.limits.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -109,18 +143,18 @@ async fn write(app: &App, socket: &mut WebSocket, batch: &Batch) -> Stop {
 }
 
 /// Answers with server-sent events, which always go on.
-pub fn sse(app: &App, matcher: &Matcher) -> Result<Response, Failure> {
+pub fn sse(app: &App, stats: &Arc<InputStats>, matcher: &Matcher) -> Result<Response, Failure> {
     let reader = Reader::ask(app, matcher, true)?;
     let (wire, response) = Wire::open();
-    let app = app.clone();
+    let (app, stats) = (app.clone(), stats.clone());
     tokio::spawn(async move {
         // The other way to end is that the reader is gone.
-        let _ = drip(&app, reader, wire).await;
+        let _ = drip(&app, &stats, reader, wire).await;
     });
     Ok(response)
 }
 
-async fn drip(app: &App, mut reader: Reader, wire: Wire) -> Result<(), Gone> {
+async fn drip(app: &App, stats: &InputStats, mut reader: Reader, wire: Wire) -> Result<(), Gone> {
     let mut frames = Frames::default();
     loop {
         tokio::select! {
@@ -135,7 +169,7 @@ async fn drip(app: &App, mut reader: Reader, wire: Wire) -> Result<(), Gone> {
                         }
                     }
                     wire.send(&mut frames, app.limits.stall).await?;
-                    app.riemann.sent.add(batch.len() as u64);
+                    stats.sent.add(batch.len() as u64);
                 }
                 Heard::Missed(_) => {}
                 Heard::End => return Ok(()),
