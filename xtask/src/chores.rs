@@ -79,6 +79,24 @@ const CHORES: &[Chore] = &[
     },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
+        name: "Riemann's boards",
+        kind: Kind::Clients,
+        needs: &["python3", "curl", "node", "npm", "chromium"],
+        work: boards,
+    },
+    Chore {
+        name: "Prometheus",
+        kind: Kind::Clients,
+        needs: &["python3", "promtool", "prometheus"],
+        work: |w| client(w, "watching.py", &[]),
+    },
+    Chore {
+        name: "query in a terminal",
+        kind: Kind::Clients,
+        needs: &["python3"],
+        work: |w| client(w, "terminal.py", &[]),
+    },
+    Chore {
         name: "deploys under load",
         kind: Kind::Clients,
         needs: &["python3"],
@@ -279,6 +297,14 @@ fn rules_by_page(workspace: &Workspace) -> Result<()> {
 fn clients(workspace: &Workspace) -> Result<()> {
     let install: &[&str] = if program::in_ci() { &["--install"] } else { &[] };
     client(workspace, "run.py", install)
+}
+
+/// What riemann-dash does, in a real browser.
+fn boards(workspace: &Workspace) -> Result<()> {
+    if !dashboard().join("node_modules").is_dir() {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+    }
+    client(workspace, "boards.py", &[])
 }
 
 /// A driver of `clients/` against a real server.
