@@ -231,7 +231,8 @@ def piped(server):
     finally:
         lines.kill()
         lines.communicate()
-    first = json.loads(run(["sh", "-c", f"'{server.binary}' --json query --watch 'service = \"piped\"' | head -1"], env=env))
+    said = run([server.binary, "--json", "query", "--watch", "--times", "1", 'service = "piped" and host = "p3"'], env=env)
+    first = json.loads(said)
     expect(first["change"] == "new" and first["event"]["service"] == "piped", f"as JSON: {first}")
 
 

@@ -29,6 +29,7 @@ use tidegate_engine::save::SavedState;
 use tidegate_event::{KeyState, Span};
 use tidegate_wasm::{Compiled, Host, ModuleStore};
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 pub use watch::look_after;
 
@@ -453,11 +454,14 @@ fn may_begin(spec: &RuleSpec, how: How, before: Option<&Entry>) -> Result<(), Co
 
 impl Wishes for Controller {
     fn deploy(&self, wish: Deployment) -> BoxFuture<'_, Result<Deployed, ControlError>> {
-        self.deploy(wish).boxed()
+        let rule = wish.name.clone().unwrap_or_default();
+        let span = tracing::info_span!("deploy", rule, mode = ?wish.how, dry_run = wish.dry_run);
+        self.deploy(wish).instrument(span).boxed()
     }
 
     fn roll_back(&self, wish: RollBack) -> BoxFuture<'_, Result<Deployed, ControlError>> {
-        self.roll_back(wish).boxed()
+        let span = tracing::info_span!("roll back", rule = wish.name, to = wish.to);
+        self.roll_back(wish).instrument(span).boxed()
     }
 
     fn remove(&self, name: String, terms: Terms) -> BoxFuture<'_, Result<u64, ControlError>> {

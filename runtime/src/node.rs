@@ -371,7 +371,10 @@ async fn recover(
 ) -> anyhow::Result<(Recovered, Sequencer)> {
     let Some(reader) = reader else { return Ok((Recovered::default(), sequencer)) };
     let heard = desk.queued().clone();
+    let checkpoint = loaded.as_ref().map(|loaded| loaded.head.position);
+    let span = tracing::info_span!("recover", checkpoint);
     let (recovered, sequencer) = tokio::task::spawn_blocking(move || {
+        let _within = span.entered();
         let recovered = sequencer.recover(loaded, reader, &heard);
         (recovered, sequencer)
     })

@@ -323,6 +323,8 @@ impl Rebuilder {
                 Order::Wait | Order::UpTo { .. } => continue,
             };
             let rule = absent.rule.clone();
+            let span = tracing::info_span!("rebuild", rule = &*rule, position = absent.position);
+            let _within = span.entered();
             let mut again = Again::begin(self.grounds.clone(), *absent);
             let mut go_on = |before: u64| {
                 let read = again.as_mut().map_or(Ok(()), |again| again.read(before));

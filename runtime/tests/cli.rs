@@ -1,5 +1,9 @@
 //! The program as its users have it: the real binary, its exit codes, what it prints, and a node at the other end.
 
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/logging.rs"]
+mod logging;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/page.rs"]
@@ -15,7 +19,7 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "run",
     "check",
     "new",
@@ -29,6 +33,7 @@ const VERBS: [&str; 19] = [
     "dead-letters",
     "output",
     "query",
+    "doctor",
     "tap",
     "record",
     "send",

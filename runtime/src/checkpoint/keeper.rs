@@ -272,6 +272,9 @@ impl Keeper {
 
     fn commit(&mut self, making: Making) -> Result<(), String> {
         let Making { head, file, started, .. } = making;
+        let span =
+            tracing::debug_span!("checkpoint", position = head.position, partial = head.base.is_some());
+        let _within = span.entered();
         failpoint("checkpoint.whole");
         let (written, answer) = oneshot::channel();
         self.desk.submit(Request::Written { position: head.position, answer: written });

@@ -25,6 +25,9 @@ pub struct Args {
     /// The time from one look to the next.
     #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = interval, requires = "watch")]
     every: Duration,
+    /// Look so many times, then end.
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    times: Option<u64>,
     #[command(flatten)]
     place: Where,
 }
@@ -42,7 +45,8 @@ const HEAD: [&str; 8] = ["host", "service", "state", "metric", "age", "ttl", "ta
 pub async fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let server = Server::at(&args.place)?;
     if args.watch {
-        let watched = Watched { query: args.query, limit: args.limit, every: args.every };
+        let Args { query, limit, every, times, .. } = args;
+        let watched = Watched { query, limit, every, times };
         return watch::go(watched, &server, screen).await;
     }
     let limit = args.limit.to_string();

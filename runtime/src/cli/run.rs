@@ -5,7 +5,7 @@
 
 use super::compile;
 use super::failure::{Exit, Failure, OrExit};
-use super::logging;
+use super::logging::{self, Talk};
 use super::screen::Screen;
 use super::server::{Server, Where};
 use crate::config::{self, Config, Fleet, Input, InputKind};
@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{Instrument, info_span};
 
 /// What is left on other threads when the node has stopped is waited for so long.
 const REST: Duration = Duration::from_secs(1);
@@ -46,33 +47,33 @@ pub fn go(args: Args, screen: &Screen) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = Signals::catch()?;
-        logging::start(args.log_format)?;
-        run(&args, screen, signals).await
+        let talk = logging::start(args.log_format)?;
+        run(&args, screen, signals, talk).await
     });
     runtime.shutdown_timeout(REST);
     outcome
 }
 
-async fn run(args: &Args, screen: &Screen, mut signals: Signals) -> Result<(), Failure> {
-    let config = configure(args)?;
+async fn run(args: &Args, screen: &Screen, mut signals: Signals, talk: Talk) -> Result<(), Failure> {
+    let config = configure(args, talk)?;
     let node = tokio::select! {
-        node = Node::start_compiling(config, Some(compile::apart())) => node?,
+        node = Node::start_compiling(config, Some(compile::apart())).instrument(info_span!("start")) => node?,
         // The log is safe at every moment, so there is nothing to finish yet.
         () = signals.stop() => return Ok(()),
     };
     if args.demo {
-        deploy_demo(&node).await;
+        deploy_demo(&node, talk).await;
     }
     announce(&node, screen)?;
     signals.stop().await;
-    eprintln!("stopping; a second signal stops at once");
+    talk.say("stopping; a second signal stops at once");
     tokio::select! {
-        () = node.stop() => Ok(()),
+        () = node.stop().instrument(info_span!("stop")) => Ok(()),
         () = signals.stop() => Err(Failure::say(Exit::Failed, "stopped before everything was finished")),
     }
 }
 
-fn configure(args: &Args) -> Result<Config, Failure> {
+fn configure(args: &Args, talk: Talk) -> Result<Config, Failure> {
     let mut environment = config::environment();
     if args.no_log {
         // Said before the rest is read, because what an ack can mean depends on it.
@@ -80,7 +81,7 @@ fn configure(args: &Args) -> Result<Config, Failure> {
     }
     let mut config = config::load(args.config.as_deref(), &environment).or_exit(Exit::Invalid)?;
     for warning in config.warnings() {
-        eprint!("{warning}");
+        talk.warn(&warning);
     }
     if let Some(data) = &args.data {
         config.data = data.clone();
@@ -99,7 +100,7 @@ fn demo() -> Input {
 }
 
 /// Deploys the rules inside this program, as anybody would, unless there are rules of these names.
-async fn deploy_demo(node: &Node) {
+async fn deploy_demo(node: &Node, talk: Talk) {
     let Some((_, address)) = node.addresses().iter().find(|(name, _)| name == "http") else { return };
     let outcome = async {
         let server = Server::at(&Where { server: format!("http://{address}") })?;
@@ -116,7 +117,7 @@ async fn deploy_demo(node: &Node) {
         Ok::<_, Failure>(())
     };
     if let Err(failure) = outcome.await {
-        eprint!("the demo's rules are not all there: {failure}");
+        talk.warn(&format!("the demo's rules are not all there: {failure}"));
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Watched {
     pub limit: u32,
     /// The time from one look to the next.
     pub every: Duration,
+    /// How many looks are enough.
+    pub times: Option<u64>,
 }
 
 /// What one look at the node has found.
@@ -119,6 +121,7 @@ async fn show(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.reset();
     let mut asking: Option<(Asking<'_>, String)> = None;
+    let mut looks = 1;
     loop {
         terminal.draw(|frame| draw::board(frame, &mut board))?;
         let wish = tokio::select! {
@@ -131,7 +134,8 @@ async fn show(
             seen = async { asking.as_mut().map(|(asking, _)| asking).expect("there is one").await }, if asking.is_some() => {
                 let asked = asking.take().map(|(_, query)| query).unwrap_or_default();
                 board.take(&asked, seen);
-                Wish::Nothing
+                looks += 1;
+                if watched.times.is_some_and(|times| looks > times) { Wish::Leave } else { Wish::Nothing }
             }
             _ = tick.tick() => match board.wants_news() {
                 true => Wish::Look,
@@ -169,7 +173,7 @@ fn keyboard() -> mpsc::Receiver<event::Event> {
 /// Without a terminal: a line for each stream that appears, changes its state, or goes.
 async fn print(watched: Watched, server: &Server, screen: &Screen, first: Look) -> Result<(), Failure> {
     let mut changes = Changes::default();
-    let mut away = false;
+    let (mut away, mut looks) = (false, 1);
     let mut seen = Ok(first);
     let mut tick = interval(watched.every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -196,6 +200,10 @@ async fn print(watched: Watched, server: &Server, screen: &Screen, first: Look) 
                     eprint!("{failure}");
                 }
             }
+        }
+        looks += 1;
+        if watched.times.is_some_and(|times| looks > times) {
+            return Ok(());
         }
         tick.tick().await;
         seen = look(server, &watched.query, watched.limit).await;

@@ -286,6 +286,10 @@ fn what_a_rule_choked_on_is_a_dead_letter_with_its_place_and_comes_in_again_with
     assert!(message.contains("src/lib.rs:20") && message.contains("thirteen"), "{message}");
     let id = letter["id"].as_str().unwrap().to_owned();
     has(&scratch.run(["dead-letters", "list", "--rule", "picky"]).fine(), &id);
+    let doctor = scratch.run(["doctor", "--config", "node.toml"]).fine();
+    has(&doctor, "~ rules: picky had 1 fault: ");
+    has(&doctor, "\n    tidegate rules show picky\n");
+    has(&doctor, "~ dead letters: 1 dead letter\n    tidegate dead-letters\n");
     assert_eq!(scratch.run(["dead-letters", "list", "--rule", "other"]).fine(), "no dead letters\n");
     drop(node);
     let node = scratch.node(&[]);
