@@ -125,7 +125,10 @@ for (const [kind, page] of Object.entries(pages)) {
   const name = LETTERS[kind];
   await page.waitForFunction(() => window.board.heard().every((heard) => heard > 10));
   const shown = await page.evaluate(() => window.board.shown());
-  check(shown.opened === QUERIES.length, `${name}: ${shown.opened} of ${QUERIES.length} views are open, page of ${url}`);
+  check(
+    shown.opened === QUERIES.length,
+    `${name}: ${shown.opened} of ${QUERIES.length} views are open, page of ${url}`,
+  );
   check(shown.wrong.length === 0, `${name}: every time is read by the browser ${shown.wrong.slice(0, 3)}`);
   const [latency, critical, prod, clock] = shown.views.map((view) => view.events);
   check(
@@ -143,7 +146,9 @@ for (const [kind, page] of Object.entries(pages)) {
   );
   check(clock.length === 1 && typeof clock[0].metric === "number", `${name}: metrics are numbers`);
   // Nothing comes from `gone` any more: the board lets it go by the newest time of the others.
-  await page.waitForFunction(() => !window.board.shown().views[4].events.some((event) => event.host === "gone"));
+  await page.waitForFunction(
+    () => !window.board.shown().views[4].events.some((event) => event.host === "gone"),
+  );
   check(true, `${name}: a stream that is silent leaves the board`);
 }
 
@@ -162,12 +167,17 @@ for (const [kind, page] of Object.entries(pages)) {
     },
     [QUERIES.length, newest],
   );
-  const heard = (await page.evaluate(() => window.board.heard())).map((n, at) => n - before[kind].views[at].heard);
+  const heard = (await page.evaluate(() => window.board.heard())).map(
+    (n, at) => n - before[kind].views[at].heard,
+  );
   await page.waitForFunction(
     (then) => window.board.heard().every((n, at) => n > then[at] + 5),
     before[kind].views.map((view) => view.heard),
   );
-  check(true, `${name}: after a restart of the server every view is open again and hears more (${heard.join(", ")})`);
+  check(
+    true,
+    `${name}: after a restart of the server every view is open again and hears more (${heard.join(", ")})`,
+  );
 }
 await browser.close();
 site.close();
