@@ -45,7 +45,7 @@ where = "service = \\"load\\""
 """
 
 # Panels that have nothing to show while all is well: the query must be right, and may find nothing.
-QUIET = {"Turned away", "Cut off", "Deployments the node decided"}
+QUIET = {"Turned away", "Cut off", "Faults and quarantines", "Deployments the node decided"}
 
 
 def text_form(server, _):

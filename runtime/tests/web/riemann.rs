@@ -154,7 +154,7 @@ async fn a_question_that_makes_no_sense_closes_with_a_reason() {
         "/pubsub/index",
         "/pubsub/alerts?query=metric+%3E",
         // Longer than a close frame may be, and not cut in the middle of a letter.
-        &format!("/index?query={}", "%C3%A4".repeat(200)),
+        &format!("/index?query=metric+%3E+{}", "%C3%A4".repeat(200)),
     ] {
         let (code, reason) = closed(&mut open(&node, path).await).await;
         assert_eq!(code, 1008, "{path}");

@@ -346,18 +346,70 @@ mod tests {
 
     #[test]
     fn a_wide_screen_shows_all_columns() {
-        check(&mut sample(), 120, 9, &expect![[""]]);
+        check(
+            &mut sample(),
+            120,
+            9,
+            &expect![[r#"
+            tidegate  ✖ 1 critical  ▲ 1 warning  ? 1 other  ● 1 ok  98,765 events/s  2 alerts  of 12,345 streams  0.1.0  http://127.
+            query tagged "prod"
+              host              service           state▾        metric trend                  age description
+            ✖ web2              http latency      critical         121 ▁▁▁▂▂▂▃▄▅▆▇█           12s http latency of web2
+            ▲ db1               disk /            warning          0.9 ▅▅▅▅▅▅▅▅▅▅▅▅           12s disk / of db1
+            ? db2               disk �[2J         maintenan       0.25 ▅▅▅▅▅▅▅▅▅▅▅▅           12s disk �[2J of db2
+            ● web1              http latency      ok               120 ▅▅▅▅▅▅▅▅▅▅▅▅           12s http latency of web1
+
+            1/4  / query  s order  enter detail  space pause  ? keys  q leave
+        "#]],
+        );
     }
 
     #[test]
     fn a_usual_screen_leaves_descriptions_out() {
-        check(&mut sample(), 80, 8, &expect![[""]]);
+        check(
+            &mut sample(),
+            80,
+            8,
+            &expect![[r#"
+            tidegate  ✖ 1 critical  ▲ 1 warning  ? 1 other  ● 1 ok  98,765 events/s  2 alert
+            query tagged "prod"
+              host            service        state▾        metric trend                  age
+            ✖ web2            http latency   critical         121 ▁▁▁▂▂▂▃▄▅▆▇█           12s
+            ▲ db1             disk /         warning          0.9 ▅▅▅▅▅▅▅▅▅▅▅▅           12s
+            ? db2             disk �[2J      maintenan       0.25 ▅▅▅▅▅▅▅▅▅▅▅▅           12s
+            ● web1            http latency   ok               120 ▅▅▅▅▅▅▅▅▅▅▅▅           12s
+            1/4  / query  s order  enter detail  space pause  ? keys  q leave
+        "#]],
+        );
     }
 
     #[test]
     fn a_small_screen_keeps_what_matters() {
-        check(&mut sample(), 36, 7, &expect![[""]]);
-        check(&mut sample(), 20, 4, &expect![[""]]);
+        check(
+            &mut sample(),
+            36,
+            7,
+            &expect![[r#"
+            tidegate  ✖ 1 critical  ▲ 1 warning
+            query tagged "prod"
+              host        service         metric
+            ✖ web2        http latenc        121
+            ▲ db1         disk /             0.9
+            ? db2         disk �[2J         0.25
+            1/4  / query  s order  enter detail
+        "#]],
+        );
+        check(
+            &mut sample(),
+            20,
+            4,
+            &expect![[r#"
+              service
+            ✖ http latency
+            ▲ disk /
+            ? disk �[2J
+        "#]],
+        );
         for (width, height) in [(1, 1), (3, 2), (10, 1), (200, 1), (1, 50), (0, 0)] {
             drawn(&mut sample(), width, height);
             let mut busy = sample();
@@ -378,7 +430,20 @@ mod tests {
     fn all_of_a_stream_is_shown() {
         let mut board = sample();
         board.detail = true;
-        check(&mut board, 60, 16, &expect![[""]]);
+        let text = drawn(&mut board, 60, 16);
+        for line in [
+            "host         web2",
+            "state        critical",
+            "metric       121.0",
+            "tags         prod",
+            "zone         eu",
+            "age          12s",
+            "trend        ▁▁▁▂▂▂▃▄▅▆▇█",
+            "range        0 to 121",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line:?} is not in:\n{text}");
+        }
+        assert!(!text.contains("db1"), "the others are not");
     }
 
     #[test]
