@@ -52,11 +52,13 @@ def send(server, events):
 
 def curl(server):
     """Scripts with curl: events in by PUT, the index out by SSE."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.250Z", time.gmtime())
     send(server, [{"host": "web1", "service": "http", "metric": 1.5, "state": "ok", "ttl": 60, "zone": "eu"},
-                  {"host": "web2", "service": "http", "metric": 2, "state": "critical", "time": "2013-04-15T18:06:58.250Z"}])
+                  {"host": "web2", "service": "http", "metric": 2, "state": "critical", "time": now}])
     event = server.query('host = "web1"')[0]
     for name, value in {"metric": 1.5, "state": "ok", "ttl": 60.0, "zone": "eu"}.items():
         expect(event[name] == value, f"{name} is {event[name]!r}")
+    expect(server.query('host = "web2"')[0]["time"] == now, "a time keeps its fraction")
     bad = run([program("curl", "curl"), "--silent", "--max-time", "10", "--data-binary", '{"service":1}\nnonsense\n{"service":"c"}\n',
                f"http://{address(server, 'websocket')}/events/"]).splitlines()
     expect(len(bad) == 3 and bad[2] == "{}" and all('"error"' in line for line in bad[:2]), f"bad lines: {bad}")

@@ -114,6 +114,9 @@ def prometheus(server, folder):
             with OPENER.open(url, timeout=30) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
+            # It reads its own log first.
+            if error.code == 503:
+                return None
             raise Failed(f"{path} {params}: {error.read().decode()}") from None
         except OSError:
             return None

@@ -242,7 +242,7 @@ fn bottom(board: &Board) -> Line<'static> {
     if let Some(away) = &board.away {
         let since = clock::now().0.saturating_sub(board.seen.0).max(0);
         return Line::styled(
-            format!("{}; as it was {} ago, asking again", plain(away), span(since / 1_000_000 * 1_000_000)),
+            format!("as it was {} ago, asking again: {}", span(since / 1_000_000 * 1_000_000), plain(away)),
             style(board, "critical"),
         );
     }
@@ -466,7 +466,7 @@ mod tests {
         board.away = Some("server unreachable: http://127.0.0.1:5559".into());
         let text = drawn(&mut board, 120, 8);
         assert!(
-            text.contains("unreachable: http://127.0.0.1:5559; as it was 0s ago, asking again"),
+            text.contains("as it was 0s ago, asking again: server unreachable: http://127.0.0.1:5559"),
             "{text}"
         );
         board.note = Some("a number was expected".into());
