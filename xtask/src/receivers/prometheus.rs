@@ -78,8 +78,7 @@ impl Receiver for Prometheus {
                  - targets: [\"{node}\"]\n"
             ),
         };
-        let config =
-            format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n{jobs}");
+        let config = format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n{jobs}");
         write(&self.folder, "prometheus.yml", &config).map(drop)
     }
 
