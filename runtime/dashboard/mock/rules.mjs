@@ -448,7 +448,7 @@ export function history(world, name) {
 export function inspect(world, bytes, name) {
   const manifest = manifestOf(bytes);
   if (manifest === null) return null;
-  const rule = name === null ? undefined : deployed(world).get(name);
+  const rule = deployed(world).get(name ?? manifest.name.replaceAll("_", "-"));
   if (rule === undefined) return { ...manifest, running: null };
   const changes = [
     ["version", rule.version, manifest.version],

@@ -111,6 +111,7 @@ function scopes(alerts: readonly Alert[]): { label: string; value: string }[] {
     { label: "this stream", value: streams[0] ?? "" },
     { label: `all of ${shown(first.host).slice(0, 40)}`, value: equals("host", first.host) },
     { label: `${shown(first.service).slice(0, 40)} everywhere`, value: equals("service", first.service) },
+    { label: `what ${clean(first.rule, 40)} says`, value: equals("alert.rule", first.rule) },
   ];
 }
 

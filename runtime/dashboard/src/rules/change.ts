@@ -15,18 +15,20 @@ export const pathOf = (name: string): string => `rules/${encodeURIComponent(name
 
 const seen = (generation: number) => ({ "if-match": `"${generation}"` });
 
-/** Deploys a module, or with `dry_run` in the query only checks it. */
+/**
+ * Deploys a module over the generation that was seen (0: there is none of that name), or with `dry_run` in the query only
+ * checks it. The same wish with the same key is granted once.
+ */
 export async function deploy(
   name: string,
   bytes: Uint8Array,
+  generation: number,
   query: Record<string, string>,
-  key: string | null,
-  signal?: AbortSignal,
+  { key, signal }: { key?: string; signal?: AbortSignal },
 ): Promise<Deployed> {
-  const headers: Record<string, string> = key === null ? {} : { "idempotency-key": key };
   const answer = await send<Deployed>("PUT", pathOf(name), bytes, {
     query,
-    headers,
+    headers: { ...seen(generation), ...(key === undefined ? {} : { "idempotency-key": key }) },
     patience: LONG,
     ...(signal === undefined ? {} : { signal }),
   });

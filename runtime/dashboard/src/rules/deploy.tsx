@@ -46,7 +46,10 @@ const HOWS: readonly { how: How; label: string; text: string }[] = [
 export function Deploy({ from }: { from: Dropped }) {
   const [name, setName] = useState<string | null>(null);
   const [manifest, setManifest] = useState<Manifest | null>(null);
+  // Which rule the module was compared with.
+  const [compared, setCompared] = useState("");
   const [refused, setRefused] = useState<string | null>(null);
+  const [turn, setTurn] = useState(0);
   const away = () => {
     dropped.value = null;
   };
@@ -57,14 +60,13 @@ export function Deploy({ from }: { from: Dropped }) {
         try {
           const inspect = (rule: string | null) =>
             send<Manifest>("POST", "modules/inspect", from.bytes, { query: { rule }, signal: end.signal });
-          let found = await inspect(name);
+          // Without a name it is compared with the rule that is called like the module.
+          const found = await inspect(name);
           if (found === null) throw new Error("the server says nothing about the module");
           const usual = usualName(found.name);
-          if (name === null) {
-            found = (await inspect(usual)) ?? found;
-            setName(usual);
-          }
+          if (name === null) setName(usual);
           setManifest(found);
+          setCompared(name ?? usual);
           setRefused(null);
         } catch (error) {
           if (!end.signal.aborted) setRefused(error instanceof Failed ? error.message : String(error));
@@ -76,7 +78,7 @@ export function Deploy({ from }: { from: Dropped }) {
       clearTimeout(wait);
       end.abort();
     };
-  }, [from, name]);
+  }, [from, name, turn]);
   return (
     <section class="panel side deploy" aria-labelledby="deploy-title">
       <div class="panel-head">
@@ -101,7 +103,16 @@ export function Deploy({ from }: { from: Dropped }) {
         ) : manifest === null || name === null ? (
           <p class="quiet">The server reads the module…</p>
         ) : (
-          <Form key={from.number} from={from} manifest={manifest} name={name} rename={setName} away={away} />
+          <Form
+            key={from.number}
+            from={from}
+            manifest={manifest}
+            name={name}
+            rename={setName}
+            known={compared === name}
+            stale={() => setTurn(turn + 1)}
+            away={away}
+          />
         )}
       </div>
     </section>
@@ -113,6 +124,10 @@ function Form(props: {
   manifest: Manifest;
   name: string;
   rename: (name: string) => void;
+  /** Whether what runs under that name is known yet. */
+  known: boolean;
+  /** Somebody else has changed the rule meanwhile. */
+  stale: () => void;
   away: () => void;
 }) {
   const { from, manifest, name } = props;
@@ -136,10 +151,14 @@ function Form(props: {
     said.current = { ...said.current, set: { ...said.current.set, [parameter]: value } };
     setWish((before) => ({ ...before, set: { ...before.set, [parameter]: value } }));
   };
+  const refuse = (error: unknown) => {
+    setVerdict(verdictOf(error));
+    if (error instanceof Failed && error.status === 412) props.stale();
+  };
   // Beside nothing there is nothing to try.
   const how: How = running === null ? "replace" : wish.how;
   const query = asked({ ...wish, how }, manifest);
-  const question = JSON.stringify([name, query]);
+  const question = JSON.stringify([name, generation, query]);
   useEffect(() => {
     const missing = manifest.parameters
       .filter(({ name, required }) => required && (wish.set[name] ?? "") === "")
@@ -148,27 +167,29 @@ function Form(props: {
       setVerdict({ state: "incomplete", missing });
       return;
     }
-    const end = new AbortController();
     setVerdict({ state: "asking" });
+    if (!props.known) return;
+    const end = new AbortController();
     const wait = setTimeout(async () => {
       try {
-        const found = await deploy(name, from.bytes, { ...query, dry_run: "true" }, null, end.signal);
+        const asking = { ...query, dry_run: "true" };
+        const found = await deploy(name, from.bytes, generation, asking, { signal: end.signal });
         setVerdict({ state: "good", deployed: found });
       } catch (error) {
-        if (!end.signal.aborted) setVerdict(verdictOf(error));
+        if (!end.signal.aborted) refuse(error);
       }
     }, PAUSE);
     return () => {
       clearTimeout(wait);
       end.abort();
     };
-  }, [question]);
+  }, [question, props.known]);
   // The same wish sent twice, for a lost answer, is granted once.
   const key = useMemo(() => crypto.randomUUID?.() ?? String(Math.random()), [question]);
   const run = async () => {
     setBusy(true);
     try {
-      const done = await deploy(name, from.bytes, query, key);
+      const done = await deploy(name, from.bytes, generation, query, { key });
       const word =
         how === "replace" ? "runs" : how === "canary" ? "is tried as a canary" : "runs as a shadow";
       notify(
@@ -177,7 +198,7 @@ function Form(props: {
       props.away();
       go("rules", { rule: done.name });
     } catch (error) {
-      setVerdict(verdictOf(error));
+      refuse(error);
       setBusy(false);
     }
   };
