@@ -39,7 +39,7 @@ impl Lines {
         let writing = async {
             let (mut stream, new) = self.wire.take().await?;
             if new && self.connected {
-                let again = self.recent.all(clock::start());
+                let again = self.recent.all();
                 if !again.is_empty() {
                     tracing::info!(address = %settings.address, bytes = again.len(), "a connection was lost: what was written last is written again");
                     stream.write_all(&again).await?;

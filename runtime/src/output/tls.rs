@@ -30,8 +30,8 @@ pub struct Settings {
 /// Reads `tls` and what belongs to it.
 pub fn read(at: &mut Section<'_>) -> Option<Settings> {
     let on = at.switch("tls", false);
-    let given = KEYS.into_iter().find(|key| at.has(key));
     let settings = keys(at, true);
+    let given = KEYS.into_iter().find(|key| at.has(key) && (*key != "insecure" || settings.insecure));
     match (on, given) {
         (true, _) => Some(settings),
         (false, None) => None,
