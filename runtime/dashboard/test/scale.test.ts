@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bounds, ticks, timeTicks } from "../src/logic/scale.ts";
+import { bounds, labeller, ticks, timeTicks } from "../src/logic/scale.ts";
 
 test("marks are round numbers within the bounds", () => {
   assert.deepEqual(ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1]);
@@ -16,6 +16,13 @@ test("marks are round numbers within the bounds", () => {
   ] as const) {
     assert.deepEqual(ticks(low, high, 5), []);
   }
+});
+
+test("marks that are close are told apart", () => {
+  const label = (marks: number[]) => marks.map(labeller(marks));
+  assert.deepEqual(label([0, 500, 1000]), ["0", "500", "1k"]);
+  assert.deepEqual(label([0.999, 0.9995, 1]), ["0.999", "0.9995", "1"]);
+  assert.deepEqual(label([100_000, 100_001]), ["100000", "100001"]);
 });
 
 test("there are never many more marks than there is room for", () => {

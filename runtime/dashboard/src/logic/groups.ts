@@ -22,7 +22,7 @@ export interface Grouped {
 }
 
 /** What rows without such a tag stand under. */
-export const UNTAGGED = "no tag";
+export const UNTAGGED = "(none)";
 
 /** Tags of one row that are looked at. */
 const MOST_TAGS = 64;

@@ -1,5 +1,7 @@
 // Where the marks of an axis stand: round numbers, and round times in UTC.
 
+import { brief, compact } from "./format.ts";
+
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -16,6 +18,12 @@ export function ticks(low: number, high: number, most: number): number[] {
   const last = Math.floor(high / step + 1e-9);
   // Multiples, and not sums, so that the tenth of ten tenths is one.
   return Array.from({ length: last - first + 1 }, (_, n) => Number(((first + n) * step).toPrecision(12)));
+}
+
+/** Writes marks as short as they can be told apart. */
+export function labeller(marks: readonly number[]): (value: number) => string {
+  const apart = (label: (value: number) => string) => new Set(marks.map(label)).size === marks.length;
+  return [brief, compact].find(apart) ?? String;
 }
 
 const STEPS: readonly number[] = [

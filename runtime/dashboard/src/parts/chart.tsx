@@ -1,8 +1,8 @@
 // A chart over time on a canvas: lines, the band that one of them moves in, states as a strip, intervals as shades.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { brief, compact, timeOfDay } from "../logic/format.ts";
-import { bounds, ticks, timeTicks } from "../logic/scale.ts";
+import { compact, timeOfDay } from "../logic/format.ts";
+import { bounds, labeller, ticks, timeTicks } from "../logic/scale.ts";
 import { type State, stateOf } from "../logic/state.ts";
 import { themed } from "../theme.ts";
 import { type Colours, colours } from "./colours.ts";
@@ -153,11 +153,13 @@ function axes(pen: CanvasRenderingContext2D, props: ChartProps, scales: Scales, 
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   pen.beginPath();
-  for (const value of ticks(low, high, Math.max(2, (foot - TOP) / UP))) {
+  const marks = ticks(low, high, Math.max(2, (foot - TOP) / UP));
+  const label = labeller(marks);
+  for (const value of marks) {
     const at = Math.round(y(value)) + 0.5;
     pen.moveTo(left, at);
     pen.lineTo(width - RIGHT, at);
-    pen.fillText(brief(value), left - 7, at);
+    pen.fillText(label(value), left - 7, at);
   }
   pen.textAlign = "center";
   pen.textBaseline = "top";
