@@ -51,9 +51,7 @@ export function manifestOf(bytes) {
         default: usual,
         required: usual === null && !optional,
       })),
-    outputs: params
-      .filter(({ kind }) => OUTPUTS.includes(kind))
-      .map(({ name, kind, doc }) => (kind === "outputs" ? { name, doc, many: true } : { name, doc })),
+    outputs: params.filter(({ kind }) => OUTPUTS.includes(kind)).map(({ name, doc }) => ({ name, doc })),
     schema: state_schema,
     limits: {
       deadline_ms: 20,

@@ -75,10 +75,10 @@ test("a trial leaves alone what only a deployment may do", () => {
   assert.deepEqual(asks("shadow"), { shadow: "true", watch: "5m" });
 });
 
-test("a module with free outputs keeps those that what runs has", () => {
+test("what runs keeps outputs beside those that the module declares", () => {
   const manifest: Manifest = {
     ...MANIFEST,
-    outputs: [{ name: "main", doc: "", many: true }],
+    outputs: [{ name: "main", doc: "" }],
     running: { ...RUNNING, outputs: { main: "live", tell: "mail" } },
   };
   assert.deepEqual(begun(manifest, "x", "live").to, { main: "live", tell: "mail" });

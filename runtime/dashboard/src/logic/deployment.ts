@@ -33,8 +33,8 @@ export function begun(manifest: Manifest, name: string, live: string): Wish {
     set[parameter.name] = running?.set[parameter.name] ?? parameter.default ?? "";
   const to: Record<string, string> = {};
   for (const output of manifest.outputs) to[output.name] = running?.outputs[output.name] ?? live;
-  // What runs may have given further names a target, where the module takes any.
-  if (manifest.outputs.some(({ many }) => many === true)) Object.assign(to, running?.outputs);
+  // Beside what the module declares, what runs may have further names with targets, which its parameters speak of.
+  Object.assign(to, running?.outputs);
   // A query that somebody gave to what runs stays, though the module says another.
   const before = (what: string): string | undefined => {
     const from = running?.changes.find((change) => change.what === what)?.from;

@@ -14,8 +14,6 @@ export interface Parameter {
 export interface DeclaredOutput {
   name: string;
   doc: string;
-  /** Any further names may be given targets beside this one. */
-  many?: boolean;
 }
 
 /** What a module says about itself, and how it differs from what runs under a name. */

@@ -434,7 +434,6 @@ function Outputs(props: {
   const { manifest, wish, known, wrong, change } = props;
   const [further, setFurther] = useState("");
   const declared = manifest.outputs.map((output) => output.name);
-  const many = manifest.outputs.some((output) => output.many === true);
   const extra = Object.keys(wish.to).filter((name) => !declared.includes(name));
   if (declared.length === 0) return null;
   const put = (name: string, value: string | null) => {
@@ -490,32 +489,30 @@ function Outputs(props: {
           </span>
         </Field>
       ))}
-      {many && (
-        <Field
-          id="further"
-          label="a further name"
-          hint="this module may send to names that it reads from its parameters"
-        >
-          <span class="with-end">
-            <input
-              id="further"
-              value={further}
-              maxLength={64}
-              spellcheck={false}
-              autocomplete="off"
-              onInput={(event) => setFurther(event.currentTarget.value)}
-              onKeyDown={(event) => {
-                if (event.key !== "Enter") return;
-                event.preventDefault();
-                add();
-              }}
-            />
-            <button type="button" class="tool" onClick={add}>
-              add
-            </button>
-          </span>
-        </Field>
-      )}
+      <Field
+        id="further"
+        label="a further name"
+        hint="for a module that reads names of outputs from its parameters"
+      >
+        <span class="with-end">
+          <input
+            id="further"
+            value={further}
+            maxLength={64}
+            spellcheck={false}
+            autocomplete="off"
+            onInput={(event) => setFurther(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter") return;
+              event.preventDefault();
+              add();
+            }}
+          />
+          <button type="button" class="tool" onClick={add}>
+            add
+          </button>
+        </span>
+      </Field>
     </fieldset>
   );
 }
