@@ -16,13 +16,15 @@ mod tests;
 
 use crate::program;
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
-/// The text files of a repository, by their paths in it.
+/// The text files of a repository, by their paths in it, and the paths of the others.
 pub struct Tree {
     files: BTreeMap<String, String>,
+    others: BTreeSet<String>,
 }
 
 /// Something that is wrong, and what to do about it.
@@ -49,17 +51,19 @@ impl fmt::Display for Untidy {
 }
 
 impl Tree {
-    /// Everything that git knows or would add. What is not text is left out.
+    /// Everything that git knows or would add. Of what is not text only the name is known.
     pub fn read(root: &Path) -> Result<Self> {
         let listed = program::command("git", &["ls-files", "--cached", "--others", "--exclude-standard"]);
-        let mut files = BTreeMap::new();
+        let (mut files, mut others) = (BTreeMap::new(), BTreeSet::new());
         for path in program::output(listed).context("the files of the repository")?.lines() {
             // A file may be deleted here and not yet in git.
-            if let Ok(text) = std::fs::read_to_string(root.join(path)) {
-                files.insert(path.to_owned(), text);
+            match std::fs::read_to_string(root.join(path)) {
+                Ok(text) => drop(files.insert(path.to_owned(), text)),
+                Err(error) if error.kind() == ErrorKind::InvalidData => drop(others.insert(path.to_owned())),
+                Err(_) => {}
             }
         }
-        Ok(Self { files })
+        Ok(Self { files, others })
     }
 
     /// The files whose names end like this.
@@ -73,7 +77,9 @@ impl Tree {
     /// Whether there is a file, or a folder with files.
     fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
-        self.files.contains_key(path) || self.files.keys().any(|file| file.starts_with(&folder))
+        self.files.contains_key(path)
+            || self.others.contains(path)
+            || self.files.keys().any(|file| file.starts_with(&folder))
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 
 fn tree(files: &[(&str, &str)]) -> Tree {
-    Tree { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
+    let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    Tree { files, others: ["docs/picture.png".to_owned()].into() }
 }
 
 /// What is wrong in a tree of these files, a line for each.
@@ -147,7 +148,7 @@ fn every_dependency_has_one_version_a_reason_and_a_user() {
 #[test]
 fn links_lead_somewhere() {
     let page = "# One two\n[a](other.md) [b](other.md#x-y) [c](#one-two) [d](../README.md) [e](sub) [f](https://example.com)\n\
-                `[g](no.md)`\n```\n[h](no.md)\n```\n";
+                ![i](picture.png) `[g](no.md)`\n```\n[h](no.md)\n```\n";
     let files =
         [("docs/page.md", page), ("docs/other.md", "## X, y\n"), ("README.md", "x"), ("docs/sub/z.md", "z")];
     assert_eq!(wrong(&files), [""; 0]);
