@@ -18,42 +18,58 @@
 //! The output `live` always exists: a ring in memory from which the page and its subscribers read.
 
 pub mod alerts;
+pub mod amqp;
 mod breaker;
 pub mod console;
+pub mod dashing;
+pub mod elasticsearch;
 mod encode;
 pub mod file;
+pub mod grafana;
 pub mod graphite;
 pub mod http;
 pub mod influxdb;
 mod json;
 mod keeper;
+mod key;
 mod kinds;
 pub mod labels;
 mod lines;
+pub mod loki;
+pub mod nats;
 pub mod notice;
 pub mod opentsdb;
+mod outcomes;
+pub mod payload;
+pub mod postgres;
 pub mod prometheus;
 mod queue;
 mod recent;
 pub mod remote_write;
 pub mod riemann;
 mod runner;
+#[cfg(test)]
+mod samples;
 mod spool;
 pub mod statsd;
 pub mod stream;
+pub mod syslog;
 pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 pub mod webhook;
+mod words;
 
 pub use breaker::State as Breaker;
 pub use console::Console;
+pub use key::Keys;
 pub use kinds::{Kind, OutputKind, Place};
 pub use queue::{Queue, Taken};
 pub use runner::run;
 
 use crate::config::{self, LIVE};
+use crate::data;
 use crate::dead_letters::{DeadLetters, Keep};
 use crate::ingest::{Ingest, Update};
 use crate::telemetry::{InputStats, OutputStats, Telemetry};
@@ -221,6 +237,9 @@ impl Outputs {
             followers: Mutex::default(),
         };
         inner.live_stats.healthy.set(1);
+        // The data directory's own seed; what has no data directory is another node each time.
+        let seed = folder.and_then(Path::parent).and_then(data::seed_of).unwrap_or_else(data::draw_seed);
+        let keys = Keys::new(seed);
         let (mut senders, mut desks) = (Vec::new(), Vec::new());
         for output in configured {
             let failed = |message: String| StartError { output: output.name.clone(), message };
@@ -238,7 +257,7 @@ impl Outputs {
                 inner.filters.push((output.name.clone(), matcher));
             }
             let (name, streams) = (output.name.clone(), telemetry.streams.clone());
-            let place = Place { output: name, batch: output.common.batch, streams };
+            let place = Place { output: name, batch: output.common.batch, streams, keys };
             let (waiting, common, letters) = (queue.clone(), output.common.clone(), letters.clone());
             if let OutputKind::Alerts(settings) = &output.kind {
                 let desk = DeskSink::new(&inner.alerts, &output.name, settings.clone());

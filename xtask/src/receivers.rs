@@ -11,10 +11,15 @@ mod carbon;
 mod collectd;
 mod course;
 mod daemon;
+mod elasticsearch;
 mod influxdb;
+mod nats;
 mod node;
+mod postgres;
 mod prometheus;
+mod rabbitmq;
 mod relay;
+mod rsyslog;
 
 use crate::program::{self, Workspace, find};
 use anyhow::{Context, Result, bail};
@@ -89,6 +94,8 @@ pub enum Repeats {
     Never,
     /// A batch for each kill.
     Batches,
+    /// As many events as come in this time, for each kill: what was written lately is written again.
+    PerKill(Duration),
 }
 
 /// A receiver, and what `docs/outputs.md` promises of it.
@@ -116,6 +123,11 @@ const KINDS: &[Kind] = &[
     prometheus::SCRAPE,
     collectd::STATSD,
     relay::RIEMANN,
+    elasticsearch::BULK,
+    nats::JETSTREAM,
+    rabbitmq::QUEUE,
+    postgres::TABLE,
+    rsyslog::TCP,
 ];
 
 /// `cargo xtask receivers`

@@ -1,8 +1,9 @@
 //! The types of outputs: one line each.
 
 use super::runner::run;
-use super::{Delivery, Queue, SendError, Sink};
+use super::{Delivery, Keys, Queue, SendError, Sink};
 use crate::config::{Common, Section};
+use crate::data::draw_seed;
 use crate::dead_letters::DeadLetters;
 use crate::telemetry::Exposition;
 use std::fmt;
@@ -30,12 +31,14 @@ pub struct Place {
     pub batch: usize,
     /// What `/metrics/streams` shows.
     pub streams: Arc<Exposition>,
+    /// Names events for receivers that know them again.
+    pub keys: Keys,
 }
 
 impl Place {
-    /// Without a node.
+    /// Without a node: each is another one, and what it sends is never taken for what was sent before.
     pub fn alone(output: &str, batch: usize) -> Self {
-        Self { output: output.to_owned(), batch, streams: Arc::default() }
+        Self { output: output.to_owned(), batch, streams: Arc::default(), keys: Keys::new(draw_seed()) }
     }
 }
 
@@ -129,4 +132,20 @@ kinds! {
     RemoteWrite "prometheus-remote-write" super::remote_write::Settings, "url = \"http://x\"";
     /// Another Riemann or Tidegate.
     Riemann "riemann" super::riemann::Settings, "address = \"x:1\"";
+    /// Documents in Elasticsearch or OpenSearch.
+    Elasticsearch "elasticsearch" super::elasticsearch::Settings, "url = \"http://x\"";
+    /// Lines in Grafana Loki.
+    Loki "loki" super::loki::Settings, "url = \"http://x\"";
+    /// Annotations in Grafana.
+    Grafana "grafana" super::grafana::Settings, "url = \"http://x\"";
+    /// Widgets of Dashing.
+    Dashing "dashing" super::dashing::Settings, "url = \"http://x\"";
+    /// Messages in NATS.
+    Nats "nats" super::nats::Settings, "address = \"x:1\"";
+    /// Messages in RabbitMQ and the like.
+    Amqp "amqp" super::amqp::Settings, "address = \"x:1\"";
+    /// Rows in PostgreSQL.
+    Postgres "postgres" super::postgres::Settings, "address = \"x:1\"";
+    /// Messages for syslog.
+    Syslog "syslog" super::syslog::Settings, "address = \"x:1\"";
 }

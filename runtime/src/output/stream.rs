@@ -131,17 +131,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// To this address; nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let tls = match &settings.tls {
-            None => None,
-            Some(tls) => {
-                let host = settings.address.rsplit_once(':').map_or(&*settings.address, |(host, _)| host);
-                let name = tls.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
-                let name = ServerName::try_from(name).map_err(|_| {
-                    format!("no certificate can be for {host:?}: give the name it is for as `server_name`")
-                })?;
-                Some((TlsConnector::from(tls.client()?), name))
-            }
-        };
+        let tls = settings.tls.as_ref().map(|tls| tls.towards(&settings.address)).transpose()?;
         Ok(Self { settings: Arc::new(settings.clone()), tls, open: None })
     }
 

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use tokio_rustls::TlsConnector;
 
 /// The keys of this file, but `tls` itself.
 const KEYS: [&str; 5] = ["ca", "cert", "key", "server_name", "insecure"];
@@ -105,6 +106,16 @@ impl Settings {
                 .map_err(|error| format!("`cert` and `key`: {error}"))?,
         };
         Ok(Arc::new(config))
+    }
+
+    /// How to begin TLS with this host and port, and the name that its certificate must be for.
+    pub fn towards(&self, address: &str) -> Result<(TlsConnector, ServerName<'static>), String> {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let name = self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name).map_err(|_| {
+            format!("no certificate can be for {host:?}: give the name it is for as `server_name`")
+        })?;
+        Ok((TlsConnector::from(self.client()?), name))
     }
 
     /// What is in the files, or the key whose file is wrong and why.

@@ -118,7 +118,11 @@ pub fn run(kind: &Kind, settings: &Settings<'_>) -> Result<Outcome> {
     if lost > bound {
         bail!("{lost} of {} events are lost, {bound} may be: {}", load.events(), missing(&arrived, &load));
     }
-    let most = if kind.repeats == Repeats::Batches { BATCH as u64 * (kills + 1) } else { 0 };
+    let most = match kind.repeats {
+        Repeats::Never => 0,
+        Repeats::Batches => BATCH as u64 * (kills + 1),
+        Repeats::PerKill(time) => (time.as_secs_f64() * per_second) as u64 * (kills + 1),
+    };
     if repeated > most {
         bail!("{repeated} events came again, {most} may");
     }

@@ -70,6 +70,21 @@ impl Daemon {
         Ok(())
     }
 
+    /// Ends it and whatever it has started, at once.
+    pub fn kill_all(&mut self) -> Result<()> {
+        if let Some(child) = &self.child {
+            // It leads a group of its own.
+            let group = format!("-{}", child.id());
+            Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status()?;
+        }
+        self.kill()
+    }
+
+    /// Whether it has been started and not killed.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     fn last_words(&self) -> String {
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = said.lines().rev().take(5).collect();
