@@ -37,8 +37,11 @@ pub struct Seen {
     address: String,
 }
 
+/// A check: its name, and what it makes of what the node has said.
+type Check = (&'static str, fn(&Seen) -> Vec<Finding>);
+
 /// The checks, the most important first.
-pub const CHECKS: [(&str, fn(&Seen) -> Vec<Finding>); 11] = [
+pub const CHECKS: [Check; 11] = [
     ("log", log),
     ("readiness", readiness),
     ("version", version),

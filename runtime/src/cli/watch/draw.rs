@@ -123,10 +123,10 @@ fn title(board: &Board, width: u16) -> Line<'static> {
         let alerts = if firing == 1 { "alert" } else { "alerts" };
         parts.push(Span::styled(format!("{firing} {alerts}  "), style(board, state)));
     }
-    if width >= 76 {
-        if let Some(size) = overview["index_size"].as_u64() {
-            parts.push(Span::styled(format!("of {} streams  ", thousands(size as f64)), dim(board)));
-        }
+    if width >= 76
+        && let Some(size) = overview["index_size"].as_u64()
+    {
+        parts.push(Span::styled(format!("of {} streams  ", thousands(size as f64)), dim(board)));
     }
     if width >= 100 {
         let version = overview["version"].as_str().map(plain).unwrap_or_default();
