@@ -195,6 +195,13 @@ pub enum Request {
         /// Where the answers go.
         updates: mpsc::Sender<Update>,
     },
+    /// Answer from now on, several times a second, with the latest of each stream that has changed.
+    Follow {
+        /// What to look for.
+        matcher: Matcher,
+        /// Where the answers go.
+        updates: mpsc::Sender<Update>,
+    },
 }
 
 /// The door.
@@ -365,6 +372,16 @@ impl Ingest {
         let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
         let request = Request::Subscribe { matcher: matcher.clone(), snapshot, updates };
         self.desk.submit(request);
+        Ok(Subscription { updates: receiver })
+    }
+}
+
+impl Ingest {
+    /// Asks to be told several times a second of the latest of each stream that has changed since: what that costs follows
+    /// the number of streams and not that of events. Events that find no room in the index are told as they come.
+    pub fn follow(&self, matcher: &Matcher) -> Result<Subscription, Refused> {
+        let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
+        self.desk.submit(Request::Follow { matcher: matcher.clone(), updates });
         Ok(Subscription { updates: receiver })
     }
 }

@@ -174,6 +174,7 @@ enum Placed {
     Rejoin { position: u64, change: Change },
     Search { matcher: Matcher, limit: usize, reply: mpsc::Sender<Found> },
     Subscribe { matcher: Matcher, snapshot: bool, updates: mpsc::Sender<Update> },
+    Follow { matcher: Matcher, updates: mpsc::Sender<Update> },
     States { rule: String, key: Option<u64>, most: usize, reply: mpsc::Sender<Result<Vec<KeyReport>, Fault>> },
 }
 
@@ -328,6 +329,10 @@ impl Sequencer {
                 self.place_joined();
                 self.placed.push(Placed::Subscribe { matcher, snapshot, updates });
             }
+            Request::Follow { matcher, updates } => {
+                self.place_joined();
+                self.placed.push(Placed::Follow { matcher, updates });
+            }
             Request::Passed { position, steps, done } => self.passed(position, &steps, done),
             Request::Written { position, answer } => {
                 if let Some(checkpoints) = &mut self.checkpoints {
@@ -475,6 +480,7 @@ impl Sequencer {
                 Placed::Subscribe { matcher, snapshot, updates } => {
                     self.hand_subscriber(&matcher, snapshot, &updates);
                 }
+                Placed::Follow { matcher, updates } => self.hand_follower(&matcher, &updates),
                 Placed::States { rule, key, most, reply } => self.hand_states(&rule, key, most, &reply),
             }
         }
@@ -495,6 +501,7 @@ impl Sequencer {
             Placed::Subscribe { matcher, snapshot, updates } => {
                 self.hand_subscriber(&matcher, snapshot, &updates);
             }
+            Placed::Follow { matcher, updates } => self.hand_follower(&matcher, &updates),
             Placed::States { rule, key, most, reply } => self.hand_states(&rule, key, most, &reply),
             Placed::Rejoin { .. } => self.rebuilder.iter().for_each(Orders::wait),
             Placed::Tick(_) => {}
@@ -522,6 +529,10 @@ impl Sequencer {
             snapshot: left.clone(),
             updates: updates.clone(),
         });
+    }
+
+    fn hand_follower(&mut self, matcher: &Matcher, updates: &mpsc::Sender<Update>) {
+        self.hand(|| Handed::Follow { matcher: matcher.clone(), updates: updates.clone() });
     }
 
     fn hand(&mut self, make: impl Fn() -> Handed) {

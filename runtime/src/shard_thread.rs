@@ -1,6 +1,8 @@
 //! One thread, one shard: take what the sequencer hands over, step, report, and between two batches answer searches and
 //! subscribers in slices, so that no question holds up events.
 
+mod changed;
+
 use crate::chaos::failpoint;
 use crate::checkpoint::{Job, Slices};
 use crate::clock;
@@ -8,6 +10,7 @@ use crate::history::Tracks;
 use crate::ingest::{Desk, Drain, Found, NO_ROW, Passage, Progress, Update};
 use crate::rebuild::Rebuilt;
 use crate::telemetry::{RuleStats, ShardStats, Telemetry};
+use changed::Changed;
 use core_affinity::CoreId;
 use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
@@ -64,6 +67,13 @@ pub enum Handed {
         matcher: Matcher,
         /// Shards that have not handed over their snapshot yet; `None` when none is wanted.
         snapshot: Option<Arc<AtomicUsize>>,
+        /// Where the answers go.
+        updates: mpsc::Sender<Update>,
+    },
+    /// A follower: see [`Request::Follow`](crate::ingest::Request::Follow).
+    Follow {
+        /// What to look for.
+        matcher: Matcher,
         /// Where the answers go.
         updates: mpsc::Sender<Update>,
     },
@@ -132,6 +142,9 @@ struct ShardThread {
     rules: BTreeMap<Arc<str>, Rule>,
     searches: Vec<Search>,
     subscribers: Vec<Subscriber>,
+    followers: Vec<Subscriber>,
+    /// What has changed since followers were told last.
+    changed: Changed,
     saving: Option<Slices>,
     /// What is noted of its streams for their history.
     tracks: Option<Tracks>,
@@ -167,6 +180,8 @@ pub fn spawn(
         rules: BTreeMap::new(),
         searches: Vec::new(),
         subscribers: Vec::new(),
+        followers: Vec::new(),
+        changed: Changed::default(),
         saving: None,
         tracks,
     };
@@ -184,6 +199,12 @@ impl ShardThread {
     fn run(&mut self) {
         loop {
             let saving = self.saving.as_ref().map(Slices::is_held);
+            // What was noted last is handed on also if nothing more comes.
+            let patience = match (&self.tracks, self.changed.is_waiting()) {
+                (_, true) => Some(changed::PAUSE),
+                (Some(tracks), _) if tracks.is_waiting() => Some(tracks.step()),
+                _ => None,
+            };
             let handed = if !self.searches.is_empty() || saving == Some(false) {
                 self.handed.try_take()
             } else if saving == Some(true)
@@ -191,17 +212,20 @@ impl ShardThread {
             {
                 // A slice, a snapshot, or a confession waits for a reader to make room.
                 self.handed.take(Some(Duration::from_millis(2)))
-            } else if let Some(tracks) = self.tracks.as_ref().filter(|tracks| tracks.is_waiting()) {
-                // What was noted last is handed on also if nothing more comes.
-                self.handed.take(Some(Duration::from_micros(tracks.step().0.unsigned_abs())))
             } else {
-                self.handed.take(None)
+                self.handed.take(patience.map(|span| Duration::from_micros(span.0.unsigned_abs())))
             };
             let Ok(handed) = handed else { return };
             match handed {
                 Some(Handed::Stop) => return,
                 Some(handed) => self.take(handed),
-                None => self.tracks.iter_mut().for_each(|tracks| tracks.sweep_if_due(clock::now())),
+                None => {
+                    let now = clock::now();
+                    self.tracks.iter_mut().for_each(|tracks| tracks.sweep_if_due(now));
+                    if self.changed.is_waiting() && self.changed.is_due(now) {
+                        self.tell_followers(now);
+                    }
+                }
             }
             self.search();
             self.snapshots();
@@ -248,6 +272,12 @@ impl ShardThread {
                 if let Some(tracks) = &mut self.tracks {
                     tracks.note(&passage.batch, &step);
                 }
+                if !self.followers.is_empty() {
+                    self.changed.note(&passage.batch, &step);
+                    if self.changed.is_due(passage.batch.header.now) {
+                        self.tell_followers(passage.batch.header.now);
+                    }
+                }
                 self.report(step, &passage);
             }
             Handed::Control { position, now, control, passage } => {
@@ -276,6 +306,10 @@ impl ShardThread {
                 let snapshot = snapshot.map(|left| (left, 0));
                 self.telemetry.subscribers.add(i64::from(self.number == 0));
                 self.subscribers.push(Subscriber { matcher, updates, snapshot, skipped: 0 });
+            }
+            Handed::Follow { matcher, updates } => {
+                self.telemetry.subscribers.add(i64::from(self.number == 0));
+                self.followers.push(Subscriber { matcher, updates, snapshot: None, skipped: 0 });
             }
             Handed::Rejoin { position, now, rule, given, passage } => {
                 let control =
@@ -405,11 +439,46 @@ impl ShardThread {
         self.drop_closed();
     }
 
+    /// Tells followers of the latest of each stream that has changed.
+    fn tell_followers(&mut self, now: Timestamp) {
+        let (loose, streams) = self.changed.take(now);
+        let (shard, telemetry) = (&self.shard, &self.telemetry);
+        let mut everything: Option<Arc<Batch>> = None;
+        for follower in &mut self.followers {
+            let wants_all = follower.matcher.wants_all();
+            let events = everything.clone().filter(|_| wants_all).unwrap_or_else(|| {
+                let mut events = BatchBuilder::new();
+                let standing = streams.iter().filter_map(|stream| shard.standing(*stream));
+                for event in loose.events().chain(standing) {
+                    if wants_all || follower.matcher.matches(&event) {
+                        events.copy(&event, FieldSet::ALL, |copy| copy.slot = NO_ROW);
+                    }
+                }
+                let mut events = events.finish();
+                events.header.now = now;
+                Arc::new(events)
+            });
+            if wants_all {
+                everything = Some(events.clone());
+            }
+            follower.own_up();
+            if !events.is_empty() {
+                follower.send(Update::Events(events), telemetry);
+            }
+        }
+        self.changed.recycle(streams);
+        self.drop_closed();
+    }
+
     fn drop_closed(&mut self) {
-        let before = self.subscribers.len();
-        self.subscribers.retain(|subscriber| !subscriber.updates.is_closed());
+        let mut gone = 0;
+        for listeners in [&mut self.subscribers, &mut self.followers] {
+            let before = listeners.len();
+            listeners.retain(|listener| !listener.updates.is_closed());
+            gone += before - listeners.len();
+        }
         if self.number == 0 {
-            self.telemetry.subscribers.add(self.subscribers.len() as i64 - before as i64);
+            self.telemetry.subscribers.add(-(gone as i64));
         }
     }
 

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tidegate::config::{self, Config, Environment, Source};
+use tidegate::ingest::Update;
 use tidegate::node::Node;
+use tidegate_engine::query::Matcher;
 
 fn config(data: &Path, more: &str) -> Config {
     let text = format!(
@@ -273,5 +275,34 @@ async fn a_module_is_kept_compared_with_what_runs_and_tried() {
     let wish = json!({ "module": kept["module"], "set": { "limit": "10" }, "against": null });
     let job = play.over(&play.begin(&wish).await).await;
     assert_eq!((&job["status"], &job["report"]["rule"]["wanted"]), (&json!("done"), &json!(1)), "{job}");
+    play.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_hears_the_latest_of_each_stream_and_the_last_of_those_that_end() {
+    let data = tempfile::tempdir().unwrap();
+    let play = Play::start(data.path(), "").await;
+    let mut all = play.node.ingest().follow(&Matcher::parse("service = \"busy\"").unwrap()).unwrap();
+    for round in 0..20 {
+        let events: Vec<Value> = (0..500)
+            .map(|n| json!({ "host": format!("h{}", n % 5), "service": "busy", "metric": round * 500 + n, "ttl": 1 }))
+            .collect();
+        let request = play.ask(reqwest::Method::POST, "/events").header("content-type", "application/json");
+        fine(request.body(json!(events).to_string()), 200).await;
+    }
+    let (mut heard, mut latest, mut ended) = (0, std::collections::BTreeMap::new(), 0);
+    while ended < 5 {
+        let update = tokio::time::timeout(Duration::from_secs(20), all.updates.recv()).await.unwrap();
+        let Some(Update::Events(batch)) = update else { panic!("{update:?}") };
+        for event in batch.events() {
+            heard += 1;
+            match event.state() {
+                Some("expired") => ended += 1,
+                _ => drop(latest.insert(event.host().unwrap().to_owned(), event.metric().unwrap())),
+            }
+        }
+    }
+    assert!(heard < 2_000, "{heard} events of 10,000 were told");
+    assert_eq!(latest.into_values().collect::<Vec<_>>(), [9_995.0, 9_996.0, 9_997.0, 9_998.0, 9_999.0]);
     play.node.stop().await;
 }

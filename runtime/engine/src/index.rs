@@ -170,6 +170,11 @@ impl<N: Default> Index<N> {
         self.entries[number as usize].kept.event()
     }
 
+    /// The same, if there is a stream with that number.
+    pub fn standing(&self, number: u32) -> Option<Event<'_>> {
+        self.entries.get(number as usize).filter(|entry| entry.live).map(|entry| entry.kept.event())
+    }
+
     /// The notes beside it.
     #[inline]
     pub fn notes(&mut self, number: u32) -> &mut N {

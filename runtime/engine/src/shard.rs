@@ -242,6 +242,11 @@ impl Shard {
         self.index.get(stream)
     }
 
+    /// The latest event of the stream with a number, as [`Own`] tells it, if it is still there.
+    pub fn standing(&self, number: u32) -> Option<tidegate_event::Event<'_>> {
+        self.index.standing(number)
+    }
+
     /// The time of the last step.
     pub fn now(&self) -> Timestamp {
         self.now

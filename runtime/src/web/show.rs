@@ -88,7 +88,7 @@ impl Shows {
                     let message = format!("{} different queries are being watched already", shows.len());
                     return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(15));
                 }
-                let subscription = app.ingest.subscribe(matcher, false)?;
+                let subscription = app.ingest.follow(matcher)?;
                 let show = Arc::new(Show {
                     tag: format!("{:08x}", fastrand::u32(..)),
                     ledger: Mutex::default(),

@@ -432,6 +432,7 @@ fn sequence(
                 }
                 state.subscribers.push((matcher, updates));
             }
+            Request::Follow { matcher, updates } => state.subscribers.push((matcher, updates)),
             other => panic!("the web asks for nothing of this kind: {other:?}"),
         }
     }
