@@ -3,16 +3,17 @@
 //! Layers, each importing only from those above it in this list:
 //!
 //! 1. [`clock`], [`telemetry`]: the time of day, and every counter by name. [`framed`]: records in files. [`chaos`]: where a
-//!    test lets the process die.
-//! 2. [`ingest`]: the one door into the node for events, searches and subscriptions. [`config`]: what can be set.
-//!    [`dead_letters`]: events that found no way. [`history`]: how streams went, in memory.
+//!    test lets the process die. [`rules`]: the rules inside the binary.
+//! 2. [`dead_letters`]: events that found no way. [`history`]: how streams went, in memory. [`config`]: what can be set.
+//!    [`ingest`]: the one door into the node for events, searches and subscriptions.
 //! 3. [`input`], [`output`]: bytes to batches, events to the world. [`log`], [`modules`], [`data`]: what is on disk.
-//! 4. [`catalogue`], [`shard_thread`], [`sequencer`]: what is deployed, one thread for each shard, and the one before them.
-//!    [`rules`]: the rules inside the binary. [`backtest`]: a rule over recorded events. [`archive`], [`explain`]: looking back.
-//! 5. [`web`], [`control`]: everything that speaks HTTP, and what it may change.
-//! 6. [`node`]: assembles all of that.
-//! 7. [`mod@bench`]: how fast all of this is.
-//! 8. [`cli`]: the command line.
+//! 4. [`catalogue`]: what is deployed. [`checkpoint`], [`archive`], [`backtest`], [`explain`]: what was, and what it means.
+//! 5. [`web`]: everything that speaks HTTP.
+//! 6. [`rebuild`], [`shard_thread`], [`sequencer`]: one thread for each shard, the one before them, and what a fault costs.
+//!    [`control`]: changing rules.
+//! 7. [`node`]: assembles all of that.
+//! 8. [`mod@bench`]: how fast all of this is.
+//! 9. [`cli`]: the command line.
 
 pub mod archive;
 pub mod backtest;
