@@ -4,6 +4,7 @@
 //! is its exit code ([`Exit`]). A verb that asks a running node does so as any program could: over HTTP ([`server`]) or
 //! Riemann's protocol ([`send`]). Only [`run`] starts a node.
 
+mod alerts;
 mod backtest;
 mod bench;
 mod build;
@@ -28,6 +29,7 @@ mod run;
 mod screen;
 mod send;
 mod server;
+mod silences;
 mod tap;
 mod test;
 mod watch;
@@ -75,6 +77,10 @@ enum Verb {
     Rules(rules::Args),
     /// List the modules that a node keeps, or let go of those that nothing uses.
     Modules(modules::Args),
+    /// List alerts, show one, say that you care for it or that it is over.
+    Alerts(alerts::Args),
+    /// List silences, silence alerts for a while, end that.
+    Silences(silences::Args),
     /// List, show, send again or remove events that rules choked on or outputs gave up.
     DeadLetters(dead_letters::Args),
     /// Try an output of the configuration: send events once, or show what would be sent.
@@ -136,6 +142,8 @@ impl Verb {
             Self::Rollback(args) => wait(rollback::go(args, screen)),
             Self::Rules(args) => wait(rules::go(args, screen)),
             Self::Modules(args) => wait(modules::go(args, screen)),
+            Self::Alerts(args) => wait(alerts::go(args, screen)),
+            Self::Silences(args) => wait(silences::go(args, screen)),
             Self::DeadLetters(args) => wait(dead_letters::go(args, screen)),
             Self::Output(args) => wait(output::go(args, screen)),
             Self::Query(args) => wait(query::go(args, screen)),

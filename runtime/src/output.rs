@@ -17,6 +17,7 @@
 //!
 //! The output `live` always exists: a ring in memory from which the page and its subscribers read.
 
+pub mod alertmanager;
 pub mod alerts;
 pub mod amqp;
 mod breaker;
@@ -36,10 +37,12 @@ mod kinds;
 pub mod labels;
 mod lines;
 pub mod loki;
+pub mod mail;
 pub mod nats;
 pub mod notice;
 pub mod opentsdb;
 mod outcomes;
+pub mod pagerduty;
 pub mod payload;
 pub mod postgres;
 pub mod prometheus;
@@ -50,6 +53,7 @@ pub mod riemann;
 mod runner;
 #[cfg(test)]
 mod samples;
+pub mod slack;
 mod spool;
 pub mod statsd;
 pub mod stream;
@@ -59,6 +63,7 @@ pub mod template;
 mod tests;
 pub mod tls;
 pub mod webhook;
+mod wording;
 mod words;
 
 pub use breaker::State as Breaker;

@@ -19,7 +19,7 @@ use scratch::Scratch;
 use serde_json::Value;
 
 /// Every verb there is.
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 22] = [
     "run",
     "check",
     "new",
@@ -30,6 +30,8 @@ const VERBS: [&str; 20] = [
     "rollback",
     "rules",
     "modules",
+    "alerts",
+    "silences",
     "dead-letters",
     "output",
     "query",

@@ -85,7 +85,7 @@ impl Running {
 fn webhook(address: SocketAddr, timeout: Duration) -> OutputKind {
     let headers = vec![("authorization".into(), Secret::from("Bearer t0p"))];
     let http = http::Settings { headers, timeout, ..http::Settings::at(&format!("http://{address}/hook")) };
-    OutputKind::Webhook(webhook::Settings { http })
+    OutputKind::Webhook(webhook::Settings::to(http))
 }
 
 fn file(path: &Path) -> OutputKind {

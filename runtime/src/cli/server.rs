@@ -153,6 +153,15 @@ impl Server {
         self.carry_out(request, wasm).await
     }
 
+    /// Asks for a change that is described in JSON, and says who asks.
+    pub async fn tell(&self, method: Method, url: Url, body: Option<&Value>) -> Answer<Value> {
+        let mut request = self.client.request(method, url).header("x-tidegate-by", who());
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        self.carry_out(request, None).await
+    }
+
     async fn carry_out(&self, request: RequestBuilder, wasm: Option<Vec<u8>>) -> Answer<Value> {
         let mut request = request.timeout(ANSWER);
         if let Some(wasm) = wasm {

@@ -50,6 +50,15 @@ impl Settings {
 
 /// Reads `url`, `headers`, `username`, `password`, `token`, `timeout` and what belongs to TLS.
 pub fn read(at: &mut Section<'_>, example: &str) -> Option<Settings> {
+    keys(at, example, None)
+}
+
+/// The same where everybody has the same address.
+pub fn read_or(at: &mut Section<'_>, default: &str) -> Option<Settings> {
+    keys(at, default, Some(default))
+}
+
+fn keys(at: &mut Section<'_>, example: &str, default: Option<&str>) -> Option<Settings> {
     let timeout = at.time("timeout", ("10ms", "10m"), "30s");
     let headers = at.secrets("headers");
     for (name, value) in &headers {
@@ -76,7 +85,10 @@ pub fn read(at: &mut Section<'_>, example: &str) -> Option<Settings> {
         at.error(Problem::new(at.secret_spot("token"), message).hint("give one of them"));
     }
     let tls = tls::keys(at, false);
-    let url = at.secret("url", &format!("\"{example}\""))?;
+    let url = match default {
+        Some(default) => at.secret_if_given("url").unwrap_or_else(|| default.into()),
+        None => at.secret("url", &format!("\"{example}\""))?,
+    };
     let fault = match Url::parse(url.reveal()) {
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
             Some(format!("`url` begins with {}://, http:// or https:// was expected", parsed.scheme()))

@@ -116,6 +116,14 @@ kinds! {
     File "file" super::file::Settings, "path = \"x\"";
     /// Alerts, which tell other outputs.
     Alerts "alerts" super::alerts::Settings, "[[outputs.alerts.escalate]]\nto = [\"console\"]";
+    /// Prometheus's Alertmanager.
+    Alertmanager "alertmanager" super::alertmanager::Settings, "url = \"http://x\"";
+    /// Messages in a Slack channel.
+    Slack "slack" super::slack::Settings, "url = \"http://x\"";
+    /// Incidents in PagerDuty.
+    PagerDuty "pagerduty" super::pagerduty::Settings, "routing_key = \"x\"";
+    /// Mail over SMTP.
+    Mail "mail" super::mail::Settings, "address = \"x:25\"\nfrom = \"a@x\"\nto = [\"b@x\"]";
     /// A POST per batch.
     Webhook "webhook" super::webhook::Settings, "url = \"http://x\"";
     /// Lines for Carbon.

@@ -47,6 +47,8 @@ pub struct Item {
     pub service: Option<String>,
     /// How it is.
     pub state: Option<String>,
+    /// States that were told since it opened.
+    pub states: Vec<String>,
     /// How it was before.
     pub before: Option<String>,
     /// How much.
@@ -95,6 +97,7 @@ impl Item {
             generation: alert.generation,
             state: alert.state.clone(),
             before: alert.before.clone(),
+            states: alert.states.iter().cloned().collect(),
             since: alert.since.iso(),
             until: alert.until.map(At::iso),
             count: alert.events,

@@ -1,4 +1,4 @@
-//! `docs/cli.md` and `docs/rules/backtesting.md`: what they say is typed, and what comes out is what they show.
+//! `docs/cli.md`, `docs/rules/backtesting.md` and `docs/alerting.md`: what they say is typed, and what comes out is what they show.
 
 use crate::scratch::Scratch;
 
@@ -7,6 +7,9 @@ const PAGE: &str = include_str!("../../../docs/cli.md");
 
 /// The page on backtests. Its module is one that is there.
 const BACKTESTING: &str = include_str!("../../../docs/rules/backtesting.md");
+
+/// The page on alerts.
+const ALERTING: &str = include_str!("../../../docs/alerting.md");
 
 /// Something that the reader types, and what the page shows below it.
 struct Typed<'a> {
@@ -88,6 +91,16 @@ fn every_command_of_the_page_on_backtests_does_what_the_page_shows() {
     let typed = sessions(BACKTESTING);
     assert!(typed.len() > 5, "only {} commands were found", typed.len());
     play("docs/rules/backtesting.md", typed, &scratch);
+}
+
+#[test]
+fn the_configuration_of_the_page_on_alerts_is_one_and_does_what_the_page_shows() {
+    let scratch = Scratch::new();
+    let config = ALERTING.split("```toml file=tidegate.toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    scratch.write("tidegate.toml", config.expect("the page has a configuration"));
+    let typed = sessions(ALERTING);
+    assert!(typed.len() >= 2, "only {} commands were found", typed.len());
+    play("docs/alerting.md", typed, &scratch);
 }
 
 fn play(page: &str, typed: Vec<Typed<'_>>, scratch: &Scratch) {

@@ -75,13 +75,25 @@ struct State {
     rooms: Vec<OwnedSemaphorePermit>,
 }
 
-/// A desk called `pager` to which nothing was forwarded yet.
+/// A desk called `pager` with one alert.
 fn alerts() -> Arc<Alerts> {
     let settings = Settings::default();
     let desks = [("pager", &settings)].into_iter();
     let alerts = Alerts::open(desks, None, Arc::default()).expect("it is in memory");
     let about = |_: &str| About { version: Some("1.0.0".into()), generation: Some(1) };
     alerts.start(Arc::new(about), Some("http://127.0.0.1:5559"));
+    let event = NewEvent {
+        time: Some(AT),
+        host: Some("web1"),
+        service: Some("http"),
+        state: Some("critical"),
+        metric: Some(7.into()),
+        description: Some("it is slow"),
+        ..NewEvent::default()
+    };
+    let batch = batch(&[event]);
+    let delivery = Delivery { rule: "slow".into(), declared: "pager".into(), position: 40, n: 0, batch };
+    alerts.take("pager", &[Arc::new(delivery)]).expect("there is room");
     Arc::new(alerts)
 }
 

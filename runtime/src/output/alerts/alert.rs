@@ -13,6 +13,9 @@ use tidegate_event::{Batch, BatchRef, Event, Timestamp};
 const RECENT: usize = 10;
 const RECENT_BYTES: usize = 16 << 10;
 
+/// States that are remembered as told.
+const STATES: usize = 16;
+
 /// Lines of its history, and notices that are remembered.
 const HISTORY: usize = 100;
 const NOTIFIED: usize = 20;
@@ -260,6 +263,9 @@ pub struct Alert {
     pub told: Option<Told>,
     /// Since when there is something to tell.
     pub pending: Option<At>,
+    /// States that were told since it opened, not too many.
+    #[serde(default)]
+    pub states: BTreeSet<String>,
     /// Outputs that were told that it is open.
     pub informed: BTreeSet<String>,
     /// The latest notices.
@@ -351,6 +357,9 @@ impl Alert {
             self.notified.pop_front();
         }
         self.notified.push_back(Notified { at, to: to.to_owned(), kind, number });
+        if kind != Kind::Resolved && self.states.len() < STATES {
+            self.states.extend(self.state.clone());
+        }
         match kind {
             Kind::Resolved => _ = self.informed.remove(to),
             _ => _ = self.informed.insert(to.to_owned()),

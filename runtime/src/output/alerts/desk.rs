@@ -219,6 +219,7 @@ impl Desk {
             escalated: 0,
             told: None,
             pending: None,
+            states: BTreeSet::new(),
             informed: BTreeSet::new(),
             notified: VecDeque::new(),
             history: VecDeque::new(),
@@ -573,6 +574,7 @@ impl Desk {
         if kind == Kind::Resolved {
             alert.told = None;
             alert.informed.clear();
+            alert.states.clear();
         } else {
             alert.told = Some(Told { state: alert.state.clone(), flapping: alert.flapping, at: now });
         }
