@@ -134,12 +134,14 @@ impl Board {
             let Silence { from, until, .. } = standing.silence;
             [from, until].into_iter().any(|at| before < at && at <= now)
         };
+        // What ended while nobody looked was said then, or it ended while there was no node to say it.
+        let first = before == At(0);
         let ended: Vec<Silence> = self
             .silences()
-            .filter(|silence| before < silence.until && silence.until <= now)
+            .filter(|silence| !first && before < silence.until && silence.until <= now)
             .cloned()
             .collect();
-        if self.silences.values().any(turned) {
+        if first || self.silences.values().any(turned) {
             ended.iter().for_each(|silence| say(now, silence, "silence-ended", None, out));
             self.look(now, out);
         }

@@ -70,9 +70,10 @@ pub fn start(
     vec![ticks, stream]
 }
 
-/// An input for what the desks say.
-pub fn input(telemetry: &crate::telemetry::Telemetry) -> Arc<InputStats> {
-    telemetry.add_input(INPUT, INPUT, "the desks of the alerts", Level::Accepted)
+/// An input for what the desks say. Where there is a log, it must be there before it leaves the outbox.
+pub fn input(telemetry: &crate::telemetry::Telemetry, logs: bool) -> Arc<InputStats> {
+    let level = if logs { Level::Logged } else { Level::Accepted };
+    telemetry.add_input(INPUT, INPUT, "the desks of the alerts", level)
 }
 
 impl Alerts {
