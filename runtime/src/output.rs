@@ -226,7 +226,8 @@ impl Outputs {
         letters: Arc<DeadLetters>,
     ) -> Result<Self, StartError> {
         let alerts = Arc::new(desks(configured, telemetry, folder)?);
-        let said = if alerts.has_desks() { alerts::input(telemetry, folder.is_some()) } else { Arc::default() };
+        let said =
+            if alerts.has_desks() { alerts::input(telemetry, folder.is_some()) } else { Arc::default() };
         let mut inner = Inner {
             queues: BTreeMap::new(),
             live: broadcast::Sender::new(LIVE_EVENTS),

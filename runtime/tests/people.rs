@@ -128,7 +128,8 @@ impl Scene {
         });
         let batch = builder.finish();
         let position = u64::from(self.n);
-        let delivery = Delivery { rule: "disk-full".into(), declared: "alerts".into(), position, n: 0, batch };
+        let delivery =
+            Delivery { rule: "disk-full".into(), declared: "alerts".into(), position, n: 0, batch };
         assert!(self.outputs.forward(to, delivery));
     }
 }
@@ -211,7 +212,10 @@ async fn alertmanager_has_our_alerts_and_we_send_what_it_sends() {
     let api = format!("http://127.0.0.1:{port}/api/v2/alerts");
     // It may not listen yet: then the output tries again.
     scene.event("desk", "web1", "critical");
-    until("Alertmanager lists the alert", async || get(&api).await.as_array().is_some_and(|all| all.len() == 1)).await;
+    until("Alertmanager lists the alert", async || {
+        get(&api).await.as_array().is_some_and(|all| all.len() == 1)
+    })
+    .await;
     let theirs = get(&api).await;
     let labels = &theirs[0]["labels"];
     let id = scene.outputs.alerts().list(&Wanted { limit: 1, ..Wanted::default() }).alerts[0]["id"].clone();
@@ -276,13 +280,18 @@ async fn alertmanager_has_our_alerts_and_we_send_what_it_sends() {
         "createdBy": "ann", "comment": "moving",
     });
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let made = client.post(format!("http://127.0.0.1:{port}/api/v2/silences")).json(&silence).send().await.unwrap();
+    let made =
+        client.post(format!("http://127.0.0.1:{port}/api/v2/silences")).json(&silence).send().await.unwrap();
     assert_eq!(made.status(), 200);
     scene.event("desk", "web2", "critical");
-    until("the alert is suppressed there", async || get(&api).await[0]["status"]["state"] == "suppressed").await;
+    until("the alert is suppressed there", async || get(&api).await[0]["status"]["state"] == "suppressed")
+        .await;
     // What happened is in the stream as well.
     let services = scene.node.services();
-    assert!(services.len() >= 5 && services.iter().all(|service| service == "tidegate alert"), "{services:?}");
+    assert!(
+        services.len() >= 5 && services.iter().all(|service| service == "tidegate alert"),
+        "{services:?}"
+    );
 }
 
 /// A mail server that asks for TLS and a password, and prints what it gets as JSON.
@@ -359,7 +368,10 @@ async fn mail_arrives_over_tls_and_waits_while_the_server_is_away() {
         let mail = &mails[0];
         assert_eq!(mail["to"], json!(["ann@example.com", "bob@example.com"]));
         assert_eq!(mail["subject"], "[FIRING] web1 disk / is critical");
-        assert_eq!((&mail["tls"], &mail["user"], &mail["auto"]), (&json!(true), &json!("tidegate"), &json!("auto-generated")));
+        assert_eq!(
+            (&mail["tls"], &mail["user"], &mail["auto"]),
+            (&json!(true), &json!("tidegate"), &json!("auto-generated"))
+        );
         let text = mail["text"].as_str().unwrap();
         for part in [
             "web1 disk /: critical, 0.97",
@@ -380,8 +392,11 @@ async fn mail_arrives_over_tls_and_waits_while_the_server_is_away() {
     let post = scene.node.telemetry.outputs()["post"].clone();
     eventually("it was tried", || post.retries.get() > 0).await;
     let _server = mail_server(folder.path(), port, &mails);
-    let all = || mails.lock().unwrap().iter().map(|mail| mail["text"].as_str().unwrap().to_owned()).collect::<String>();
-    until("everything arrived", async || ["web2", "web3", "web4"].iter().all(|host| all().contains(host))).await;
+    let all = || {
+        mails.lock().unwrap().iter().map(|mail| mail["text"].as_str().unwrap().to_owned()).collect::<String>()
+    };
+    until("everything arrived", async || ["web2", "web3", "web4"].iter().all(|host| all().contains(host)))
+        .await;
     eventually("all is settled", || post.queued.get() == 0).await;
     let mails = mails.lock().unwrap();
     assert!(mails.len() <= 4, "{} mails", mails.len());

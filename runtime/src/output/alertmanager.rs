@@ -43,7 +43,7 @@ impl Kind for Settings {
         Some(Self {
             expires: at.time("expires", ("1m", "365d"), "1d"),
             labels,
-            label_attributes: at.texts("label_attributes", "[\"datacenter\"]"),
+            label_attributes: at.texts_or("label_attributes", 16, &[], "[\"datacenter\"]"),
             http: http::read(at, "http://127.0.0.1:9093")?,
         })
     }

@@ -96,7 +96,8 @@ fn every_command_of_the_page_on_backtests_does_what_the_page_shows() {
 #[test]
 fn the_configuration_of_the_page_on_alerts_is_one_and_does_what_the_page_shows() {
     let scratch = Scratch::new();
-    let config = ALERTING.split("```toml file=tidegate.toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let config =
+        ALERTING.split("```toml file=tidegate.toml\n").nth(1).and_then(|rest| rest.split("```").next());
     scratch.write("tidegate.toml", config.expect("the page has a configuration"));
     let typed = sessions(ALERTING);
     assert!(typed.len() >= 2, "only {} commands were found", typed.len());

@@ -47,8 +47,6 @@ pub struct Node {
     pub more: Arc<AtomicUsize>,
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
-    /// The alerts of a desk called `pager`.
-    pub alerts: Arc<Alerts>,
     /// Those that were put back into the line of the output `hook`.
     pub resent: Arc<Mutex<Vec<Delivery>>>,
     /// The way of forwarded events to pages.
@@ -280,7 +278,6 @@ impl Node {
             wishes,
             more,
             letters,
-            alerts,
             resent,
             live,
             ready,
