@@ -225,7 +225,7 @@ impl Node {
                 Arc::new(move || live.subscribe())
             },
             letters: letters.clone(),
-            alerts: alerts.clone(),
+            alerts,
             resend: {
                 let resent = resent.clone();
                 Arc::new(move |output: String, delivery| {
