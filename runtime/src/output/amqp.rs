@@ -314,6 +314,7 @@ impl Reactor for Kit {
         self.0.interval(time)
     }
 
+    #[expect(clippy::manual_async_fn, reason = "the future must not borrow")]
     fn tcp_connect_addr(
         &self,
         address: SocketAddr,

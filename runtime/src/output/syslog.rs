@@ -167,7 +167,7 @@ impl Settings {
             Some(template) => template.render(delivery)?,
         };
         // The mark says that the text is UTF-8. Line ends would end the message for receivers that read lines.
-        let _ = write!(line, "] {}{}", '\u{feff}', text.trim_end().replace(['\r', '\n', '\0'], " "));
+        let _ = write!(line, "] \u{feff}{}", text.trim_end().replace(['\r', '\n', '\0'], " "));
         Ok(line)
     }
 }
