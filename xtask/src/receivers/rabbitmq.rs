@@ -82,6 +82,12 @@ fn ask(client: &str, port: u16, work: &str) -> Result<String> {
     Ok(String::from_utf8(said.stdout)?)
 }
 
+impl Drop for Rabbit {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill_all();
+    }
+}
+
 impl Receiver for Rabbit {
     fn output(&self) -> String {
         format!(
