@@ -291,10 +291,10 @@ impl<'a> Way<'a> {
             return Ok((reader, true));
         }
         let segments = segments(&self.archive.log())?;
-        let before = segments.iter().filter(|(first, _)| *first <= self.position);
+        let mut before = segments.iter().filter(|(first, _)| *first <= self.position);
         let whole = segments.first().is_some_and(|(first, _)| *first <= 1)
             && before.clone().map(|(_, bytes)| bytes).sum::<u64>() <= WHOLE;
-        let from = if whole { 0 } else { before.last().map_or(0, |(first, _)| *first) };
+        let from = if whole { 0 } else { before.next_back().map_or(0, |(first, _)| *first) };
         if !whole {
             self.doubts.insert(format!(
                 "no checkpoint goes back so far: what keys remember and the index hold begins at position {from}"

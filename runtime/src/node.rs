@@ -143,7 +143,6 @@ impl Node {
             let progress = Arc::<Progress>::default();
             ways.push(Way { ring: feed, progress: progress.clone() });
             let thread = shard_thread::spawn(
-                number,
                 shard,
                 handed,
                 desk.clone(),

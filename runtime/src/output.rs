@@ -417,7 +417,8 @@ impl Outputs {
                 desk.abort();
             }
         }
-        for worker in std::mem::take(&mut *lock(&self.0.workers)) {
+        let workers = std::mem::take(&mut *lock(&self.0.workers));
+        for worker in workers {
             worker.abort();
             let _ = worker.await;
         }

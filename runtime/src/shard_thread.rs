@@ -159,7 +159,6 @@ struct Rule {
 
 /// Starts the thread of a shard.
 pub fn spawn(
-    number: usize,
     shard: Shard,
     handed: Drain<Handed>,
     desk: Arc<Desk>,
@@ -168,6 +167,7 @@ pub fn spawn(
     tracks: Option<Tracks>,
     core: Option<CoreId>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let number = shard.number();
     let stats = telemetry.shard(number);
     let mut thread = ShardThread {
         number,

@@ -204,6 +204,11 @@ impl Shard {
         }
     }
 
+    /// Which of the shards it is, from 0.
+    pub fn number(&self) -> usize {
+        self.settings.number
+    }
+
     /// How many streams there are, and in which states.
     pub fn streams(&self) -> (usize, [u64; STATES]) {
         (self.index.len(), self.index.states())

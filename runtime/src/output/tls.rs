@@ -74,6 +74,9 @@ pub fn keys(at: &mut Section<'_>, named: bool) -> Settings {
     settings
 }
 
+/// Whom we trust besides, and who we are.
+type Pem = (Option<Vec<CertificateDer<'static>>>, Option<Identity>);
+
 /// A certificate chain and its key.
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
@@ -119,9 +122,7 @@ impl Settings {
     }
 
     /// What is in the files, or the key whose file is wrong and why.
-    fn pem(
-        &self,
-    ) -> Result<(Option<Vec<CertificateDer<'static>>>, Option<Identity>), (&'static str, String)> {
+    fn pem(&self) -> Result<Pem, (&'static str, String)> {
         let ca = self.ca.as_deref().map(|path| certificates(path).map_err(|why| ("ca", why))).transpose()?;
         let identity = match (&self.cert, &self.key) {
             (None, None) => None,

@@ -19,6 +19,9 @@ use tidegate_event::{BatchBuilder, Event, FieldSet};
 /// a crash is a batch at most.
 const SEEN: usize = 16_384;
 
+/// Alerts by their ids, and what is said of each.
+type Listed = Vec<(String, Kind)>;
+
 /// The service of the events that tell what happens to alerts.
 pub const SERVICE: &str = "tidegate alert";
 
@@ -581,15 +584,11 @@ impl Desk {
     }
 
     /// Who hears of which of these alerts: outputs that hear of the same ones share a notice.
-    fn targets(
-        &self,
-        list: &[(String, Kind)],
-        to: Option<&[String]>,
-    ) -> Vec<(Vec<String>, Vec<(String, Kind)>)> {
+    fn targets(&self, list: &[(String, Kind)], to: Option<&[String]>) -> Vec<(Vec<String>, Listed)> {
         if let Some(to) = to {
             return vec![(to.to_vec(), list.to_vec())];
         }
-        let mut hearing: BTreeMap<&str, Vec<(String, Kind)>> = BTreeMap::new();
+        let mut hearing: BTreeMap<&str, Listed> = BTreeMap::new();
         for (id, kind) in list {
             let Some(alert) = self.alerts.get(id) else { continue };
             let others = alert.informed.iter().filter(|output| !self.settings.to.contains(output));
@@ -597,7 +596,7 @@ impl Desk {
                 hearing.entry(output).or_default().push((id.clone(), *kind));
             }
         }
-        let mut shared: Vec<(Vec<String>, Vec<(String, Kind)>)> = Vec::new();
+        let mut shared: Vec<(Vec<String>, Listed)> = Vec::new();
         for (output, ids) in hearing {
             match shared.iter_mut().find(|(_, known)| *known == ids) {
                 Some((outputs, _)) => outputs.push(output.to_owned()),
