@@ -109,6 +109,8 @@ pub fn keys() -> Vec<String> {
     for (word, needed) in OutputKind::WORDS.iter().zip(OutputKind::NEEDED) {
         text += &format!("[outputs.{word}]\ntype = \"{word}\"\n{needed}\n");
     }
+    // A list of sections has keys where it has a section.
+    text += "[[outputs.alerts.escalate]]\nto = [\"console\"]\n";
     let findings = Findings::default();
     let source = Source { path: None, text };
     read(source, &Environment::new(), &findings)

@@ -115,7 +115,7 @@ kinds! {
     /// Lines in a file.
     File "file" super::file::Settings, "path = \"x\"";
     /// Alerts, which tell other outputs.
-    Alerts "alerts" super::alerts::Settings, "[[outputs.alerts.escalate]]\nto = [\"console\"]";
+    Alerts "alerts" super::alerts::Settings, "";
     /// Prometheus's Alertmanager.
     Alertmanager "alertmanager" super::alertmanager::Settings, "url = \"http://x\"";
     /// Messages in a Slack channel.

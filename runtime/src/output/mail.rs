@@ -71,7 +71,7 @@ impl Kind for Settings {
     type Sink = Mail;
 
     fn read(at: &mut Section<'_>) -> Option<Self> {
-        let (subject, text) = words_of(at);
+        let (subject, text) = words_of(at, "subject");
         let words = [("starttls", Security::StartTls), ("tls", Security::Tls), ("none", Security::None)];
         let security = at.word("security", &words, Security::StartTls);
         let tls = tls::keys(at, false);

@@ -44,7 +44,7 @@ impl Kind for Settings {
     type Sink = Slack;
 
     fn read(at: &mut Section<'_>) -> Option<Self> {
-        let (title, text) = words_of(at);
+        let (title, text) = words_of(at, "title");
         Some(Self {
             channel: at.text("channel", "\"#alerts\""),
             username: at.text_or("name", "Tidegate"),
@@ -60,9 +60,9 @@ impl Kind for Settings {
     }
 }
 
-/// Reads the templates of a title and a text.
-pub fn words_of(at: &mut Section<'_>) -> (Option<Template>, Option<Template>) {
-    let title = template::read(at, "title", "\"{{ host }} {{ service }} is {{ state }}\"");
+/// Reads the templates of a title, which has a name of its own in each medium, and of a text.
+pub fn words_of(at: &mut Section<'_>, title: &'static str) -> (Option<Template>, Option<Template>) {
+    let title = template::read(at, title, "\"{{ host }} {{ service }} is {{ state }}\"");
     (title, template::read(at, "text", "\"{{ description }}\""))
 }
 

@@ -1,6 +1,6 @@
 //! The examples of `docs/http-api.md`, run: each request is sent as it stands there and must get the answer that follows.
 
-use crate::fake::{Frames, Node};
+use crate::fake::{Frames, Node, alarm};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -70,6 +70,9 @@ async fn every_example_is_answered_as_it_says() {
             let node = Node::start().await;
             let (method, path) = request.first.split_once(' ').unwrap();
             let method = method.parse::<Method>().unwrap();
+            if path.starts_with("/api/v1/alerts") {
+                alarm(&node.alerts);
+            }
             let mut ask = if on_riemann { node.ask_riemann(method, path) } else { node.ask(method, path) };
             for (name, value) in &request.headers {
                 ask = ask.header(*name, *value);

@@ -47,6 +47,8 @@ pub struct Node {
     pub more: Arc<AtomicUsize>,
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
+    /// The desk.
+    pub alerts: Arc<Alerts>,
     /// Those that were put back into the line of the output `hook`.
     pub resent: Arc<Mutex<Vec<Delivery>>>,
     /// The way of forwarded events to pages.
@@ -73,13 +75,18 @@ struct State {
     rooms: Vec<OwnedSemaphorePermit>,
 }
 
-/// A desk called `pager` with one alert.
+/// A desk called `pager` without alerts.
 fn alerts() -> Arc<Alerts> {
     let settings = Settings::default();
     let desks = [("pager", &settings)].into_iter();
     let alerts = Alerts::open(desks, None, Arc::default()).expect("it is in memory");
     let about = |_: &str| About { version: Some("1.0.0".into()), generation: Some(1) };
     alerts.start(Arc::new(about), Some("http://127.0.0.1:5559"));
+    Arc::new(alerts)
+}
+
+/// Lets a rule tell the desk of something critical.
+pub fn alarm(alerts: &Alerts) {
     let event = NewEvent {
         time: Some(AT),
         host: Some("web1"),
@@ -92,7 +99,6 @@ fn alerts() -> Arc<Alerts> {
     let batch = batch(&[event]);
     let delivery = Delivery { rule: "slow".into(), declared: "pager".into(), position: 40, n: 0, batch };
     alerts.take("pager", &[Arc::new(delivery)]).expect("there is room");
-    Arc::new(alerts)
 }
 
 /// A moment in all examples.
@@ -225,7 +231,7 @@ impl Node {
                 Arc::new(move || live.subscribe())
             },
             letters: letters.clone(),
-            alerts,
+            alerts: alerts.clone(),
             resend: {
                 let resent = resent.clone();
                 Arc::new(move |output: String, delivery| {
@@ -278,6 +284,7 @@ impl Node {
             wishes,
             more,
             letters,
+            alerts,
             resent,
             live,
             ready,
