@@ -342,7 +342,7 @@ mod tests {
     fn memory_is_bounded_and_those_heard_of_last_stay() {
         let history = history(8 << 20);
         for round in 0..40 {
-            let samples = (0..4_000).map(|key| sample(key, 1.0, State::Ok)).collect();
+            let samples = (0..1_000).map(|key| sample(key, 1.0, State::Ok)).collect();
             history.take(&Swept { at: at(round), samples });
             let some = round as u64 * 1000..round as u64 * 1000 + 1000;
             let passing = some.map(|key| sample(1_000_000 + key, 1.0, State::Ok)).collect();

@@ -321,7 +321,7 @@ mod tests {
         check("se|", expect!["0..2 service"]);
         check("host |", expect!["5..5 != < <= = =~ > >= ~="]);
         check("host =|", expect!["5..6 = =~ != <= >= ~="]);
-        check("host = |", expect![[r#"7..7 nil "db \"1\"\\" "web1" "web2""#]]);
+        check("host = |", expect![[r#"7..7 "db \"1\"\\" "web1" "web2" nil"#]]);
         check("state = \"cr|", expect![[r#"8..11 "critical""#]]);
         check("state = \"cr|itical\" and", expect![[r#"8..18 "critical""#]]);
         check("state = \"ok\" |", expect!["13..13 and or"]);

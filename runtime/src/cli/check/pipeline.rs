@@ -163,7 +163,7 @@ mod tests {
         Plan::of(&tree).unwrap();
         let Tree::Map(map) = &tree else { panic!() };
         let mut lines = Vec::new();
-        tell(&map[0].1, 1, &mut lines);
+        tell(&map[0].1, 0, &mut lines);
         let told: String = lines.iter().map(|(written, _)| format!("{written}\n")).collect();
         expect![[r#"
               where = 'metric > 1'
