@@ -22,6 +22,9 @@ use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Debian's, for which its packages are made.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// Whether a program is there; missing ones are named, and missed where everything was installed.
 fn there(program: &str, found: bool) -> bool {
     assert!(found || std::env::var_os("CI").is_none(), "{program} is missing: .ci/run installs it");
@@ -322,7 +325,7 @@ threading.Event().wait()
 type Mails = Arc<Mutex<Vec<Value>>>;
 
 fn mail_server(folder: &Path, port: u16, mails: &Mails) -> Daemon {
-    let child = Command::new("python3")
+    let child = Command::new(PYTHON)
         .args(["-c", MAIL_SERVER, &port.to_string()])
         .args([folder.join("cert.pem"), folder.join("key.pem")])
         .stdin(Stdio::null())
@@ -342,7 +345,7 @@ fn mail_server(folder: &Path, port: u16, mails: &Mails) -> Daemon {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_arrives_over_tls_and_waits_while_the_server_is_away() {
-    let found = Command::new("python3").args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+    let found = Command::new(PYTHON).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
     if !there("aiosmtpd", found.is_ok_and(|status| status.success())) {
         return;
     }

@@ -77,8 +77,10 @@ pub async fn show(State(app): State<App>, uri: Uri) -> Result<Response, Failure>
             let stopped = stop.0.clone();
             let thread = std::thread::Builder::new().name("explain".into()).stack_size(STACK);
             let thread = thread.spawn(move || {
-                let _place = place;
-                let _ = tell.send(explain::explain(&archive, position, row, &stopped));
+                let explained = explain::explain(&archive, position, row, &stopped);
+                // Whoever has the answer may ask again at once.
+                drop(place);
+                let _ = tell.send(explained);
             });
             thread.map_err(|error| busy(&error.to_string()))?;
             match answer.await {

@@ -1,7 +1,7 @@
 //! Carbon's cache, read back through graphite-web's render API.
 
 use super::course::Load;
-use super::daemon::{Daemon, get, listens, ports, write};
+use super::daemon::{Daemon, PYTHON, get, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use crate::program::find;
 use anyhow::{Context, Result};
@@ -22,9 +22,6 @@ struct Carbon {
     line: u16,
     page: u16,
 }
-
-/// Debian's own Python, whatever else is on the path: graphite-web is a package of it.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// Graphite's web application without a web server around it.
 const SERVE: &str = "

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Debian's own Python, whatever else is on the path: what it needs are packages for it.
+pub const PYTHON: &str = "/usr/bin/python3";
+
 /// How long a start may take on a machine that is busy.
 const START: Duration = Duration::from_secs(60);
 

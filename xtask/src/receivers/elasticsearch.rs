@@ -2,7 +2,7 @@
 //! put together again by the client's own helpers, and must be the same; the answers are such as the client's `bulk` accepts.
 
 use super::course::Load;
-use super::daemon::{Daemon, answers, get, ports, write};
+use super::daemon::{Daemon, PYTHON, answers, get, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -15,9 +15,6 @@ pub const BULK: Kind = Kind {
     repeats: Repeats::Never,
     make,
 };
-
-/// Debian's own Python, whatever else is on the path: the client is a package of it.
-const PYTHON: &str = "/usr/bin/python3";
 
 const SERVER: &str = r#"
 import gzip, json, sqlite3, sys, threading

@@ -1,7 +1,7 @@
 //! A mail server (aiosmtpd), which keeps each mail on disk before it says that it has it.
 
 use super::course::Load;
-use super::daemon::{Daemon, listens, ports, write};
+use super::daemon::{PYTHON, Daemon, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let script = write(folder, "server.py", SERVER)?;
     let kept = folder.join("mails");
     let words = [script, port.to_string(), kept.display().to_string()];
-    let daemon = Daemon::new("python3", words, folder.join("server.log"));
+    let daemon = Daemon::new(PYTHON, words, folder.join("server.log"));
     Ok(Box::new(Mail { daemon, port, kept }))
 }
 

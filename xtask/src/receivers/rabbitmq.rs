@@ -1,7 +1,7 @@
 //! RabbitMQ: a durable queue, read back by its Python client.
 
 use super::course::Load;
-use super::daemon::{Daemon, listens, ports, write};
+use super::daemon::{Daemon, PYTHON, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -16,9 +16,6 @@ pub const QUEUE: Kind = Kind {
     repeats: Repeats::Batches,
     make,
 };
-
-/// Debian's own Python, whatever else is on the path: the client is a package of it.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// Without the wrapper that changes to another user.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
