@@ -55,6 +55,8 @@ const fn chore(name: &'static str, work: fn(&Workspace) -> Result<()>) -> Chore 
 const CHORES: &[Chore] = &[
     chore("format", |_| start(cargo(&["fmt", "--all", "--check"]))),
     chore("tidy", |_| tidy::run()),
+    // Before anything is built that has the page inside: what is written anew is built in anew.
+    Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     chore("clippy", |_| {
         start(cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     }),
@@ -69,7 +71,6 @@ const CHORES: &[Chore] = &[
     chore("demo", demo::rehearse),
     chore("api pages", api_pages),
     Chore { name: "book", kind: Kind::Page, needs: &["mdbook"], work: book_pages },
-    Chore { name: "page bundle", kind: Kind::Page, needs: &["npm", "git"], work: bundle },
     Chore { name: "page in chromium", kind: Kind::Page, needs: &["node", "npm", "chromium"], work: page },
     Chore {
         name: "rules by page",
