@@ -13,6 +13,7 @@ mod course;
 mod daemon;
 mod elasticsearch;
 mod influxdb;
+mod mail;
 mod nats;
 mod node;
 mod postgres;
@@ -123,6 +124,7 @@ const KINDS: &[Kind] = &[
     prometheus::SCRAPE,
     collectd::STATSD,
     relay::RIEMANN,
+    mail::MAIL,
     elasticsearch::BULK,
     nats::JETSTREAM,
     rabbitmq::QUEUE,

@@ -32,13 +32,13 @@ struct Collectd {
 fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let [port] = ports()?;
     let (csv, log) = (folder.join("csv"), folder.join("collectd.log"));
+    // It writes into no folder whose path as it is given has a part that begins with a dot, so it is given the short one.
     let config = format!(
-        "Hostname \"receiver\"\nFQDNLookup false\nBaseDir \"{0}\"\nPluginDir \"{PLUGINS}\"\n\
+        "Hostname \"receiver\"\nFQDNLookup false\nBaseDir \"{}\"\nPluginDir \"{PLUGINS}\"\n\
          TypesDB \"/usr/share/collectd/types.db\"\nInterval 1\nLoadPlugin csv\nLoadPlugin statsd\n\
-         <Plugin csv>\n  DataDir \"{1}\"\n  StoreRates false\n</Plugin>\n\
+         <Plugin csv>\n  DataDir \"csv\"\n  StoreRates false\n</Plugin>\n\
          <Plugin statsd>\n  Host \"127.0.0.1\"\n  Port \"{port}\"\n  DeleteGauges true\n</Plugin>\n",
         folder.display(),
-        csv.display()
     );
     let config = write(folder, "collectd.conf", &config)?;
     let program = find("collectd").context("collectd")?;

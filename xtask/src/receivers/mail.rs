@@ -1,7 +1,7 @@
 //! A mail server (aiosmtpd), which keeps each mail on disk before it says that it has it.
 
 use super::course::Load;
-use super::daemon::{PYTHON, Daemon, listens, ports, write};
+use super::daemon::{Daemon, PYTHON, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
