@@ -251,19 +251,21 @@ impl Outputs {
             let failed = |message: String| StartError { output: output.name.clone(), message };
             let stats = telemetry.add_output(&output.name, output.kind.word());
             let queue = Arc::new(match folder {
-                None => Queue::new(&output.common, stats),
+                None => Queue::new(&output.common, stats.clone()),
                 // A name of its own kind: `..` is a name that an output may have.
-                Some(folder) => {
-                    Queue::on_disk(&output.common, stats, folder.join(format!("{}.spool", output.name)))
-                        .map_err(|error| failed(format!("its spool cannot be opened: {error}")))?
-                }
+                Some(folder) => Queue::on_disk(
+                    &output.common,
+                    stats.clone(),
+                    folder.join(format!("{}.spool", output.name)),
+                )
+                .map_err(|error| failed(format!("its spool cannot be opened: {error}")))?,
             });
             if let Some(query) = &output.common.filter {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
                 inner.filters.push((output.name.clone(), matcher));
             }
             let (name, streams) = (output.name.clone(), telemetry.streams.clone());
-            let place = Place { output: name, batch: output.common.batch, streams, keys };
+            let place = Place { output: name, batch: output.common.batch, stats, streams, keys };
             let (waiting, common, letters) = (queue.clone(), output.common.clone(), letters.clone());
             if let OutputKind::Alerts(settings) = &output.kind {
                 let desk = DeskSink::new(&inner.alerts, &output.name, settings.clone());

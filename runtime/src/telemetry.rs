@@ -123,6 +123,8 @@ pub struct OutputStats {
     pub failed: Counter,
     /// Attempts that will be repeated.
     pub retries: Counter,
+    /// What was sent without labels of its own, as there were too many sets of them.
+    pub unlabelled: Counter,
     /// What waits, and what is being sent.
     pub queued: Gauge,
     /// How much may wait; 0 where nothing ever does.

@@ -46,12 +46,12 @@ const DEPLOYMENTS: &[Deployment] = &[
             "--set",
             "limit_ms=250",
             "--to",
-            "pager=screen",
+            "pager=oncall",
         ],
     },
     Deployment {
         package: "error_ratio",
-        arguments: &["--name", "failing-requests", "--set", "every=5s", "--to", "pager=screen"],
+        arguments: &["--name", "failing-requests", "--set", "every=5s", "--to", "pager=oncall"],
     },
     Deployment {
         package: "service_silent",
@@ -63,7 +63,7 @@ const DEPLOYMENTS: &[Deployment] = &[
             "--set",
             "greet=false",
             "--to",
-            "tell=screen",
+            "tell=oncall",
         ],
     },
     Deployment { package: "top_talkers", arguments: &["--name", "top-talkers", "--set", "tell=3"] },
@@ -204,6 +204,10 @@ fn settings(port: u16) -> String {
          services = 12\n\
          every = \"1s\"\n\
          incidents = \"20s\"\n\n\
+         [outputs.oncall]\n\
+         type = \"alerts\"\n\
+         to = [\"screen\"]\n\
+         resolve_after = \"10m\"\n\n\
          [outputs.screen]\n\
          type = \"console\"\n"
     )

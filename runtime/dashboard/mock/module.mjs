@@ -51,7 +51,9 @@ export function manifestOf(bytes) {
         default: usual,
         required: usual === null && !optional,
       })),
-    outputs: params.filter(({ kind }) => OUTPUTS.includes(kind)).map(({ name, doc }) => ({ name, doc })),
+    outputs: params
+      .filter(({ kind }) => OUTPUTS.includes(kind))
+      .map(({ name, kind, doc }) => ({ name, doc, many: kind === "outputs" })),
     schema: state_schema,
     limits: {
       deadline_ms: 20,

@@ -20,8 +20,8 @@ const MANIFEST: Manifest = {
   bytes: 1,
   parameters: [parameter("limit_ms", "number", null), parameter("every", "span", "5s")],
   outputs: [
-    { name: "board", doc: "" },
-    { name: "pager", doc: "" },
+    { name: "board", doc: "", many: false },
+    { name: "pager", doc: "", many: false },
   ],
   schema: 1,
   limits: {},
@@ -78,7 +78,7 @@ test("a trial leaves alone what only a deployment may do", () => {
 test("what runs keeps outputs beside those that the module declares", () => {
   const manifest: Manifest = {
     ...MANIFEST,
-    outputs: [{ name: "main", doc: "" }],
+    outputs: [{ name: "main", doc: "", many: true }],
     running: { ...RUNNING, outputs: { main: "live", tell: "mail" } },
   };
   assert.deepEqual(begun(manifest, "x", "live").to, { main: "live", tell: "mail" });

@@ -94,6 +94,7 @@ test("a curve begins and ends at its nodes, and one back into the log is straigh
   const node = { x: 200, y: 300, width: 120, height: 40 };
   assert.equal(curve(bar, node), "M146 320H200");
   assert.equal(curve(node, bar), "M200 327H146");
+  assert.equal(curve(node, { ...node, y: 100 }), "M200 320C152 320 152 120 200 120");
   assert.match(curve(node, { x: 400, y: 0, width: 100, height: 40 }), /^M320 320C.* 400 20$/u);
 });
 

@@ -27,7 +27,10 @@ impl Controller {
             "query": manifest.query, "per": manifest.per.to_string(), "bytes": inspected.size, "reads": manifest.reads,
             "parameters": manifest.params.iter().filter(|param| !is_output(param)).map(parameter).collect::<Vec<_>>(),
             "outputs": manifest.params.iter().filter(is_output)
-                .map(|param| json!({ "name": param.name, "doc": param.doc, "default": param.default }))
+                .map(|param| json!({
+                    "name": param.name, "doc": param.doc, "default": param.default,
+                    "many": param.kind == Kind::Outputs.name(),
+                }))
                 .collect::<Vec<_>>(),
             "schema": manifest.state_schema, "limits": manifest.limits(), "sdk": manifest.sdk, "abi": manifest.abi,
             // A module that imports anything is refused before it comes here.

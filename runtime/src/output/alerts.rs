@@ -42,6 +42,7 @@ use board::{Board, NoSilence};
 use desk::Full;
 use doings::Doings;
 use journal::Journal;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -147,6 +148,13 @@ impl Alerts {
     /// Whether there are desks.
     pub fn has_desks(&self) -> bool {
         !self.board().desks().is_empty()
+    }
+
+    /// Of each desk the outputs that it tells.
+    pub fn told(&self) -> Vec<(String, BTreeSet<String>)> {
+        let board = self.board();
+        let desks = board.desks().iter();
+        desks.map(|(name, desk)| (name.clone(), desk.tells().map(str::to_owned).collect())).collect()
     }
 
     /// Grows whenever something has changed.

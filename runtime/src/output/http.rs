@@ -2,7 +2,7 @@
 //!
 //! Redirects are not followed: they would carry the headers, secrets included, to somewhere nobody named.
 
-use super::{Delivery, SendError, Verdict, Which, tls};
+use super::{SendError, Verdict, Which, tls};
 use crate::clock;
 use crate::config::{Problem, Secret, Section, Spot};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -253,15 +253,6 @@ impl Client {
             text += &format!("{name}: ***\n");
         }
         text + "\n" + body
-    }
-}
-
-/// The same for the same batch, whenever it is sent.
-pub fn idempotency_key(batch: &[Arc<Delivery>]) -> String {
-    match batch {
-        [] => String::new(),
-        [only] => only.id(),
-        [first, .., last] => format!("{}/{}", first.id(), last.id()),
     }
 }
 

@@ -30,6 +30,15 @@ impl Keys {
         format!("{}:{}", delivery.id(), &hash[..16])
     }
 
+    /// The key of a batch that is sent as one: the same for the same batch, whenever it is sent.
+    pub fn of_whole(self, batch: &[std::sync::Arc<Delivery>]) -> String {
+        match batch {
+            [] => String::new(),
+            [only] => self.of(only),
+            [first, .., last] => format!("{}/{}", self.of(first), self.of(last)),
+        }
+    }
+
     /// The keys of a batch, in order.
     pub fn of_all(self, batch: &[std::sync::Arc<Delivery>]) -> Vec<String> {
         batch.iter().map(|delivery| self.of(delivery)).collect()

@@ -5,7 +5,7 @@ use super::{Delivery, Keys, Queue, SendError, Sink};
 use crate::config::{Common, Section};
 use crate::data::draw_seed;
 use crate::dead_letters::DeadLetters;
-use crate::telemetry::Exposition;
+use crate::telemetry::{Exposition, OutputStats};
 use std::fmt;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -29,6 +29,8 @@ pub struct Place {
     pub output: String,
     /// Events in a batch at most, and so what a restart may repeat.
     pub batch: usize,
+    /// What is counted of it.
+    pub stats: Arc<OutputStats>,
     /// What `/metrics/streams` shows.
     pub streams: Arc<Exposition>,
     /// Names events for receivers that know them again.
@@ -38,7 +40,13 @@ pub struct Place {
 impl Place {
     /// Without a node: each is another one, and what it sends is never taken for what was sent before.
     pub fn alone(output: &str, batch: usize) -> Self {
-        Self { output: output.to_owned(), batch, streams: Arc::default(), keys: Keys::new(draw_seed()) }
+        Self {
+            output: output.to_owned(),
+            batch,
+            stats: Arc::default(),
+            streams: Arc::default(),
+            keys: Keys::new(draw_seed()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::kinds::{Kind, Place};
 use super::words::cut;
 use super::{Delivery, SendError, Sink, json};
 use crate::config::{Problem, Section};
+use crate::telemetry::OutputStats;
 use reqwest::Method;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,8 +67,9 @@ impl Kind for Settings {
         Some(Self { http, labels, fixed, max_streams, tenant })
     }
 
-    fn sink(&self, _: &Place) -> Result<Loki, String> {
-        Ok(Loki { client: Client::new(&self.http)?, settings: self.clone(), streams: BTreeSet::new() })
+    fn sink(&self, place: &Place) -> Result<Loki, String> {
+        let (client, stats) = (Client::new(&self.http)?, place.stats.clone());
+        Ok(Loki { client, settings: self.clone(), streams: BTreeSet::new(), over: 0, stats })
     }
 }
 
@@ -85,6 +87,9 @@ pub struct Loki {
     settings: Settings,
     /// The sets of labels that were used; never more than allowed.
     streams: BTreeSet<Labels>,
+    /// How many events of the last body found no room there.
+    over: u64,
+    stats: Arc<OutputStats>,
 }
 
 #[derive(Serialize)]
@@ -106,7 +111,9 @@ impl Sink for Loki {
         if let Some(tenant) = &self.settings.tenant {
             request = request.header("x-scope-orgid", tenant);
         }
-        self.client.send(request).await.map(drop)
+        self.client.send(request).await?;
+        self.stats.unlabelled.add(self.over);
+        Ok(())
     }
 
     fn preview(&mut self, batch: &[Arc<Delivery>]) -> Result<String, SendError> {
@@ -118,6 +125,7 @@ impl Sink for Loki {
 
 impl Loki {
     fn body(&mut self, batch: &[Arc<Delivery>], for_a_person: bool) -> Vec<u8> {
+        self.over = 0;
         let mut streams: BTreeMap<Labels, Vec<(i128, String)>> = BTreeMap::new();
         for delivery in batch {
             let nanos = i128::from(delivery.event().time().0) * 1000;
@@ -160,6 +168,7 @@ impl Loki {
             self.streams.insert(labels.clone());
             return labels;
         }
+        self.over += 1;
         let mut rest: Labels = self.settings.fixed.iter().cloned().collect();
         rest.insert("overflow".into(), "true".into());
         rest
@@ -238,6 +247,7 @@ mod tests {
         let overflow = streams.iter().find(|stream| stream["stream"]["overflow"] == "true").unwrap();
         assert_eq!(overflow["stream"], serde_json::json!({"job": "tidegate", "overflow": "true"}));
         assert_eq!(overflow["values"].as_array().unwrap().len(), 2);
+        assert_eq!(loki.over, 2, "they are counted when they are delivered");
     }
 
     #[test]

@@ -3,12 +3,11 @@
 //! The `Message-ID` is made of the ids of what the mail tells, so a mail that is sent twice is one to whoever looks at it;
 //! servers do not. Mails about the same alert refer to one another and so make a thread.
 
-use super::http::idempotency_key;
 use super::kinds::{Kind, Place};
 use super::notice::{Notice, cut, name};
 use super::slack::words_of;
 use super::template::Template;
-use super::{Delivery, SendError, Sink, Verdict, Which, tls, wording as words};
+use super::{Delivery, Keys, SendError, Sink, Verdict, Which, tls, wording as words};
 use crate::clock;
 use crate::config::{Problem, Secret, Section};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -113,7 +112,7 @@ impl Kind for Settings {
         Some(Self { address: address?, security, tls, user, from: from?, to: to?, subject, text, timeout })
     }
 
-    fn sink(&self, _: &Place) -> Result<Mail, String> {
+    fn sink(&self, place: &Place) -> Result<Mail, String> {
         let (host, port) = self.address.rsplit_once(':').ok_or("the address has no port")?;
         let host = host.trim_matches(['[', ']']);
         let port: u16 = port.parse().map_err(|_| "the port is no number")?;
@@ -130,7 +129,7 @@ impl Kind for Settings {
         if let Some((name, password)) = &self.user {
             transport = transport.credentials(Credentials::new(name.clone(), password.reveal().to_owned()));
         }
-        Ok(Mail { transport: transport.build(), settings: self.clone() })
+        Ok(Mail { transport: transport.build(), keys: place.keys, settings: self.clone() })
     }
 }
 
@@ -159,6 +158,7 @@ fn parameters(tls: &tls::Settings, host: &str) -> Result<TlsParameters, String> 
 #[derive(Debug)]
 pub struct Mail {
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    keys: Keys,
     settings: Settings,
 }
 
@@ -222,7 +222,7 @@ impl Mail {
         let mut mail = Message::builder()
             .from(settings.from.clone())
             .date(SystemTime::UNIX_EPOCH + now)
-            .message_id(Some(format!("<{}@{domain}>", name(&[&idempotency_key(batch)]))))
+            .message_id(Some(format!("<{}@{domain}>", name(&[&self.keys.of_whole(batch)]))))
             .user_agent(concat!("Tidegate/", env!("CARGO_PKG_VERSION")).to_owned())
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),

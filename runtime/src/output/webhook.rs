@@ -4,11 +4,11 @@
 //! The header `Idempotency-Key` is the same whenever the same is sent again. With a secret to sign with, the header
 //! `X-Tidegate-Signature` is `sha256=` and the HMAC-SHA256 of the body in hexadecimal digits.
 
-use super::http::{self, Client, idempotency_key};
+use super::http::{self, Client};
 use super::kinds::{Kind, Place};
 use super::slack::alone;
 use super::template::{self, Template};
-use super::{Delivery, SendError, Sink, Which, json};
+use super::{Delivery, Keys, SendError, Sink, Which, json};
 use crate::config::{Problem, Secret, Section};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
@@ -52,9 +52,9 @@ impl Kind for Settings {
         Some(Self { put, content_type, body, sign, http: http::read(at, "https://example.com/alerts")? })
     }
 
-    fn sink(&self, _: &Place) -> Result<Webhook, String> {
+    fn sink(&self, place: &Place) -> Result<Webhook, String> {
         let key = self.sign.as_ref().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes()));
-        Ok(Webhook { client: Client::new(&self.http)?, key, settings: self.clone() })
+        Ok(Webhook { client: Client::new(&self.http)?, key, keys: place.keys, settings: self.clone() })
     }
 }
 
@@ -63,6 +63,7 @@ impl Kind for Settings {
 pub struct Webhook {
     client: Client,
     key: Option<hmac::Key>,
+    keys: Keys,
     settings: Settings,
 }
 
@@ -103,7 +104,7 @@ impl Webhook {
             .client
             .request(self.method(), self.client.url("", &[]))
             .header("content-type", &self.settings.content_type)
-            .header("idempotency-key", idempotency_key(batch));
+            .header("idempotency-key", self.keys.of_whole(batch));
         if let Some(key) = &self.key {
             request = request.header("x-tidegate-signature", signature(key, &body));
         }
@@ -114,7 +115,7 @@ impl Webhook {
         let mut text = format!(
             "content-type: {}\nidempotency-key: {}\n",
             self.settings.content_type,
-            idempotency_key(batch)
+            self.keys.of_whole(batch)
         );
         if let Some(key) = &self.key {
             text += &format!("x-tidegate-signature: {}\n", signature(key, body));

@@ -121,7 +121,7 @@ impl Page {
         fn labels(output: &OutputStats) -> Labels<'_> {
             vec![("output", Cow::from(&output.name)), ("kind", output.kind.into())]
         }
-        let counters: [Family<OutputStats, Counter>; 7] = [
+        let counters: [Family<OutputStats, Counter>; 8] = [
             ("tidegate_output_events_taken", "Events that rules handed over.", |output| &output.taken),
             ("tidegate_output_events_delivered", "Events that the other side has.", |output| {
                 &output.delivered
@@ -143,6 +143,11 @@ impl Page {
                 |output| &output.spool_errors,
             ),
             ("tidegate_output_retries", "Attempts that are repeated.", |output| &output.retries),
+            (
+                "tidegate_output_events_unlabelled",
+                "Events sent without labels of their own, as there were too many sets of them.",
+                |output| &output.unlabelled,
+            ),
         ];
         for (name, help, of) in counters {
             self.counters(name, help, outputs.values().map(|output| (labels(output), of(output).get())));

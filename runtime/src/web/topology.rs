@@ -37,7 +37,7 @@ struct Node {
 struct Edge {
     from: String,
     to: String,
-    /// Not known where a rule has several outputs.
+    /// Not known where a rule has several outputs, and of what a desk of alerts tells.
     per_second: Option<f64>,
 }
 
@@ -118,6 +118,11 @@ fn topology(app: &Shared) -> Topology {
             nodes.push(output(name, &stats, per_second));
         }
     });
+    for (desk, outputs) in app.alerts.told() {
+        let from = format!("output:{desk}");
+        let told = outputs.iter().map(|output| format!("output:{output}"));
+        edges.extend(told.map(|to| Edge { from: from.clone(), to, per_second: None }));
+    }
     Topology { nodes, edges, left_out: ranked.total - ranked.rules.len().min(ranked.total) }
 }
 

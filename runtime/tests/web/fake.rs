@@ -617,7 +617,7 @@ impl Control for FakeControl {
                 });
                 Ok(json!({
                     "module": "b3:7e2d", "name": "slow", "version": "1.3.0", "query": "service = \"http\"", "per": "stream",
-                    "bytes": wasm.len(), "parameters": [parameter], "outputs": [{ "name": "board", "doc": "where it is told" }],
+                    "bytes": wasm.len(), "parameters": [parameter], "outputs": [{ "name": "board", "doc": "where it is told", "many": false }],
                     "schema": 1, "sdk": "0.1.0", "imports": [], "running": running,
                 }))
             } else {

@@ -68,7 +68,10 @@ export const routes = [
         detail: `alerts: ${alerts.firing} firing, ${alertsOf(world).total} open`,
       });
       if (!world.options.empty)
-        edges.push({ from: "rule:latency_state", to: "output:oncall", per_second: 0.4 });
+        edges.push(
+          { from: "rule:latency_state", to: "output:oncall", per_second: 0.4 },
+          { from: "output:oncall", to: "output:pager", per_second: null },
+        );
       // A rule with several outputs does not say how much goes to each.
       for (const edge of edges)
         if (edge.from === "rule:latency_state" && edge.to !== "log") edge.per_second = null;

@@ -32,6 +32,8 @@ const GAP = 8;
 const BAR = 46;
 /** Room for curves between two columns, at least. */
 const WAY = 54;
+/** How far a curve leaves its column that leads from one node of it to another. */
+const BOW = 48;
 const NARROWEST = 120;
 const WIDEST = 260;
 
@@ -133,6 +135,11 @@ export function curve(from: Box, to: Box): string {
   const middle = (box: Box) => box.y + box.height / 2;
   const tall = (box: Box, other: Box) => (box.height > 2 * HIGH ? middle(other) : middle(box));
   const [y0, y1] = [tall(from, to), tall(to, from)];
+  if (to.x === from.x) {
+    // What a desk tells an output of its own column goes around what stands between them.
+    const out = to.x - BOW;
+    return `M${from.x} ${y0}C${out} ${y0} ${out} ${y1} ${to.x} ${y1}`;
+  }
   if (to.x >= from.x) {
     const [x0, x1] = [from.x + from.width, to.x];
     const bend = Math.max(18, (x1 - x0) / 2);

@@ -14,6 +14,8 @@ export interface Parameter {
 export interface DeclaredOutput {
   name: string;
   doc: string;
+  /** The module reads further names of outputs from its parameters. */
+  many: boolean;
 }
 
 /** What a module says about itself, and how it differs from what runs under a name. */

@@ -489,30 +489,28 @@ function Outputs(props: {
           </span>
         </Field>
       ))}
-      <Field
-        id="further"
-        label="a further name"
-        hint="for a module that reads names of outputs from its parameters"
-      >
-        <span class="with-end">
-          <input
-            id="further"
-            value={further}
-            maxLength={64}
-            spellcheck={false}
-            autocomplete="off"
-            onInput={(event) => setFurther(event.currentTarget.value)}
-            onKeyDown={(event) => {
-              if (event.key !== "Enter") return;
-              event.preventDefault();
-              add();
-            }}
-          />
-          <button type="button" class="tool" onClick={add}>
-            add
-          </button>
-        </span>
-      </Field>
+      {manifest.outputs.some(({ many }) => many) && (
+        <Field id="further" label="a further name" hint="as the parameters name it">
+          <span class="with-end">
+            <input
+              id="further"
+              value={further}
+              maxLength={64}
+              spellcheck={false}
+              autocomplete="off"
+              onInput={(event) => setFurther(event.currentTarget.value)}
+              onKeyDown={(event) => {
+                if (event.key !== "Enter") return;
+                event.preventDefault();
+                add();
+              }}
+            />
+            <button type="button" class="tool" onClick={add}>
+              add
+            </button>
+          </span>
+        </Field>
+      )}
     </fieldset>
   );
 }

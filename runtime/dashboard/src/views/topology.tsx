@@ -17,7 +17,7 @@ import "../styles/topology.css";
 const EVERY = 2_000;
 
 /** Edges that can all have their rate written beside them. */
-const LABELLED = 14;
+const LABELLED = 18;
 
 const chosen = param("node", "");
 
@@ -104,8 +104,8 @@ function Ground({ parts }: { parts: Parts }) {
     ["input", "inputs"],
     ["log", "log"],
     ["rule", "rules"],
-    ["output", "outputs"],
     ["alerts", "alerts"],
+    ["output", "outputs"],
   ];
   return (
     <>

@@ -336,5 +336,5 @@ fn say(now: At, silence: &Silence, what: &str, by: Option<&str>, out: &mut Doing
         ("alert.note", silence.reason.as_str()),
         ("alert.until", until.as_str()),
     ];
-    out.event(now, None, what, &description, &attributes);
+    out.event(now, None, &description, &attributes);
 }

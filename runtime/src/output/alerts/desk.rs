@@ -90,6 +90,11 @@ impl Desk {
         self.base = base.map(str::to_owned);
     }
 
+    /// Every output that may get notices.
+    pub fn tells(&self) -> impl Iterator<Item = &str> {
+        self.settings.targets()
+    }
+
     /// Its alerts by id.
     pub fn alerts(&self) -> &BTreeMap<String, Alert> {
         &self.alerts

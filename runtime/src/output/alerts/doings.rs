@@ -135,6 +135,7 @@ impl Doings {
             ("alert.id", alert.id.as_str()),
             ("alert.key", &key),
             ("alert.what", what),
+            ("alert.status", alert.status().word()),
             ("alert.by", by.unwrap_or_default()),
             ("alert.note", note),
             ("alert.output", &alert.output),
@@ -144,18 +145,12 @@ impl Doings {
             ("alert.after", alert.state.as_deref().unwrap_or_default()),
             ("alert.silence", alert.silence.as_deref().unwrap_or_default()),
         ];
-        self.event(now, event.host(), alert.status().word(), &description, &attributes);
+        self.event(now, event.host(), &description, &attributes);
     }
 
-    /// An event of the service `tidegate alert`.
-    pub fn event(
-        &mut self,
-        now: At,
-        host: Option<&str>,
-        state: &str,
-        description: &str,
-        attributes: &[(&str, &str)],
-    ) {
+    /// An event of the service `tidegate alert`. Whatever it tells of, its own state is `ok`: it is news and no second
+    /// alert, and who counts critical streams counts none of these.
+    pub fn event(&mut self, now: At, host: Option<&str>, description: &str, attributes: &[(&str, &str)]) {
         let number = self.number();
         let text = number.to_string();
         let given = attributes.iter().copied().filter(|(_, value)| !value.is_empty());
@@ -165,7 +160,7 @@ impl Doings {
             time: Some(Timestamp(now.0)),
             host,
             service: Some(SERVICE),
-            state: Some(state),
+            state: Some("ok"),
             ttl: Some(TTL),
             description: Some(description),
             tags: &["tidegate", "alert"],
