@@ -60,8 +60,6 @@ const DEPLOYMENTS: &[Deployment] = &[
             "silent-hosts",
             "--where",
             "service = \"cpu\" and tagged \"fleet\"",
-            "--set",
-            "greet=false",
             "--to",
             "tell=oncall",
         ],

@@ -22,7 +22,13 @@ const LONGEST: usize = 256 << 20;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Where {
     /// The node's address.
-    #[arg(long, env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:5559", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_SERVER",
+        default_value = "http://127.0.0.1:5559",
+        value_name = "URL"
+    )]
     pub server: String,
 }
 
