@@ -7,6 +7,7 @@
 //!   └──────────── what was sent ──► compare ◄┘
 //! ```
 
+mod alertmanager;
 mod carbon;
 mod collectd;
 mod course;
@@ -125,6 +126,7 @@ const KINDS: &[Kind] = &[
     collectd::STATSD,
     relay::RIEMANN,
     mail::MAIL,
+    alertmanager::ALERTS,
     elasticsearch::BULK,
     nats::JETSTREAM,
     rabbitmq::QUEUE,
