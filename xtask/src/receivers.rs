@@ -17,6 +17,7 @@ mod influxdb;
 mod mail;
 mod nats;
 mod node;
+mod postfix;
 mod postgres;
 mod prometheus;
 mod rabbitmq;
@@ -26,6 +27,7 @@ mod rsyslog;
 use crate::program::{self, Workspace, find};
 use anyhow::{Context, Result, bail};
 use course::{Outcome, Settings};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -48,6 +50,9 @@ const SHORT: u64 = 8;
 
 /// Receivers at once: they mostly wait.
 const AT_ONCE: usize = 3;
+
+/// Among what a receiver needs: to be started by root.
+const ROOT: &str = "root";
 
 /// What an output wrote to a receiver, as that tells it: for each stream the numbers of its events, in the order in which the
 /// receiver has them.
@@ -104,7 +109,7 @@ pub enum Repeats {
 pub struct Kind {
     /// Its name.
     pub name: &'static str,
-    /// Programs without which there is none.
+    /// Programs without which there is none, and what else [`is_there`] knows.
     pub needs: &'static [&'static str],
     /// What may be missing.
     pub loss: Loss,
@@ -126,6 +131,7 @@ const KINDS: &[Kind] = &[
     collectd::STATSD,
     relay::RIEMANN,
     mail::MAIL,
+    postfix::MAIL,
     alertmanager::ALERTS,
     elasticsearch::BULK,
     nats::JETSTREAM,
@@ -155,10 +161,10 @@ pub fn run(wish: &Wish) -> Result<()> {
     eprintln!("$ cargo xtask receivers --seconds {seconds} --seed {seed}");
     let (mut here, mut missing) = (Vec::new(), Vec::new());
     for kind in wanted {
-        let lacks: Vec<&str> = kind.needs.iter().filter(|name| find(name).is_none()).copied().collect();
+        let lacks: Vec<&str> = kind.needs.iter().filter(|need| !is_there(need)).copied().collect();
         match lacks.as_slice() {
             [] => here.push(kind),
-            lacks => missing.push(format!("{} ({} not installed)", kind.name, lacks.join(", "))),
+            lacks => missing.push(format!("{} (needs {})", kind.name, lacks.join(", "))),
         }
     }
     let waiting = Mutex::new(here.into_iter().enumerate());
@@ -206,6 +212,14 @@ pub fn run(wish: &Wish) -> Result<()> {
             println!("skipped: {}", missing.join(", "));
             Ok(())
         }
+    }
+}
+
+/// Whether there is what a receiver needs.
+fn is_there(need: &str) -> bool {
+    match need {
+        ROOT => std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0),
+        program => find(program).is_some(),
     }
 }
 

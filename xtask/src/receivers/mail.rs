@@ -48,11 +48,7 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
 
 impl Receiver for Mail {
     fn output(&self) -> String {
-        format!(
-            "type = \"mail\"\naddress = \"127.0.0.1:{}\"\nsecurity = \"none\"\nfrom = \"node@example.com\"\n\
-             to = [\"oncall@example.com\"]\ntext = \"load {{{{ host }}}} {{{{ metric }}}}\\n\"\n",
-            self.port
-        )
+        output(self.port)
     }
 
     fn start(&mut self) -> Result<()> {
@@ -68,14 +64,26 @@ impl Receiver for Mail {
         let mut arrived = vec![Vec::new(); load.streams];
         let text = std::fs::read_to_string(&self.kept).context("the mails")?;
         // What a kill cut off was not answered, so it came again.
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-            let mut words = line.split(' ').skip(1);
-            let (Some(host), Some(number)) = (words.next(), words.next()) else { continue };
-            let (Some(stream), Ok(number)) = (host.strip_prefix('h'), number.parse()) else { continue };
-            if let Some(numbers) = stream.parse::<usize>().ok().and_then(|stream| arrived.get_mut(stream)) {
-                numbers.push(number);
-            }
-        }
+        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        whole.for_each(|line| note(line, &mut arrived));
         Ok(arrived)
+    }
+}
+
+/// The output, for a mail server at this port: of each event a line such as `load h3 17`.
+pub fn output(port: u16) -> String {
+    format!(
+        "type = \"mail\"\naddress = \"127.0.0.1:{port}\"\nsecurity = \"none\"\nfrom = \"node@example.com\"\n\
+         to = [\"oncall@example.com\"]\ntext = \"load {{{{ host }}}} {{{{ metric }}}}\\n\"\n"
+    )
+}
+
+/// Notes the event that a line of a mail tells of, if it is such a line.
+pub fn note(line: &str, arrived: &mut Arrived) {
+    let mut words = line.split(' ');
+    let (Some("load"), Some(host), Some(number)) = (words.next(), words.next(), words.next()) else { return };
+    let (Some(stream), Ok(number)) = (host.strip_prefix('h'), number.parse()) else { return };
+    if let Some(numbers) = stream.parse::<usize>().ok().and_then(|stream| arrived.get_mut(stream)) {
+        numbers.push(number);
     }
 }
