@@ -12,6 +12,7 @@ mod carbon;
 mod collectd;
 mod course;
 mod daemon;
+mod dashing;
 mod elasticsearch;
 mod influxdb;
 mod mail;
@@ -133,6 +134,7 @@ const KINDS: &[Kind] = &[
     mail::MAIL,
     postfix::MAIL,
     alertmanager::ALERTS,
+    dashing::WIDGETS,
     elasticsearch::BULK,
     nats::JETSTREAM,
     rabbitmq::QUEUE,
@@ -215,10 +217,17 @@ pub fn run(wish: &Wish) -> Result<()> {
     }
 }
 
-/// Whether there is what a receiver needs.
+/// Whether there is what a receiver needs. What npm has is fetched if it is not.
 fn is_there(need: &str) -> bool {
     match need {
         ROOT => std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0),
+        dashing::PACKAGE => match dashing::packages() {
+            Ok(_) => true,
+            Err(error) => {
+                eprintln!("{need}: {error:#}");
+                false
+            }
+        },
         program => find(program).is_some(),
     }
 }
