@@ -141,11 +141,11 @@ impl Tools {
     /// Builds what is needed. The feature changes one crate: all others are those of every other build.
     fn prepare(workspace: &Workspace) -> Result<Self> {
         workspace.build_rules()?;
-        let words =
-            ["build", "--release", "--package", "tidegate", "--bin", "tidegate", "--features", "chaos"];
-        program::run(cargo(&words))?;
+        let mut build = cargo(program::AS_TESTED);
+        build.args(["--features", "tidegate/chaos"]);
+        program::run(build)?;
         let modules = workspace.module("chaos_keeper");
-        Self::take(workspace, &workspace.program("release"), modules.parent().unwrap_or(&modules))
+        Self::take(workspace, &workspace.program("dev"), modules.parent().unwrap_or(&modules))
     }
 
     /// What was built before.

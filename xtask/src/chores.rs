@@ -64,7 +64,7 @@ const CHORES: &[Chore] = &[
     chore("doc tests", |_| start(cargo(&["test", "--workspace", "--doc"]))),
     chore("rules as wasm", rules),
     chore("cases", |_| crate::cases(&[program::root().join("xtask/cases/own.json")])),
-    chore("program", |workspace| workspace.build_program("release").map(drop)),
+    chore("program", |workspace| workspace.build_program().map(drop)),
     Chore { name: "instructions", kind: Kind::Always, needs: instructions::NEEDS, work: instructions::check },
     chore("rules in the sandbox", sandbox),
     chore("documents", documents),
@@ -225,7 +225,7 @@ fn rules(workspace: &Workspace) -> Result<()> {
 
 /// Each example's scenes natively and as wasm, byte for byte the same.
 fn sandbox(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program("release")?;
+    let tidegate = workspace.build_program()?;
     for rule in &workspace.rules {
         let mut test = command(&tidegate, &["test"]);
         test.current_dir(&rule.folder);
@@ -237,7 +237,7 @@ fn sandbox(workspace: &Workspace) -> Result<()> {
 
 /// The commands and listings of the pages, run as written.
 fn documents(workspace: &Workspace) -> Result<()> {
-    book::run(&workspace.build_program("release")?, workspace)
+    book::run(&workspace.build_program()?, workspace)
 }
 
 /// The API's own documentation, without a warning. A page may name a private item by a link: whoever reads the source follows it.
@@ -269,7 +269,7 @@ fn bundle(_: &Workspace) -> Result<()> {
 
 /// The page in a real browser, against a real server.
 fn page(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program("release")?;
+    let tidegate = workspace.build_program()?;
     if !dashboard().join("node_modules").is_dir() {
         npm(&["ci", "--no-audit", "--no-fund"])?;
     }
@@ -284,7 +284,7 @@ fn page(workspace: &Workspace) -> Result<()> {
 /// The way of a rule through the page of a real server: dropped onto it, deployed, tried on the past, rolled back, and its
 /// alerts acknowledged and silenced.
 fn rules_by_page(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program("release")?;
+    let tidegate = workspace.build_program()?;
     if !dashboard().join("node_modules").is_dir() {
         npm(&["ci", "--no-audit", "--no-fund"])?;
     }
@@ -310,7 +310,7 @@ fn boards(workspace: &Workspace) -> Result<()> {
 
 /// A driver of `clients/` against a real server.
 fn client(workspace: &Workspace, script: &str, arguments: &[&str]) -> Result<()> {
-    let tidegate = workspace.build_program("release")?;
+    let tidegate = workspace.build_program()?;
     let mut driver = command("python3", &[&format!("clients/{script}")]);
     driver.arg("--binary").arg(&tidegate).args(arguments);
     start(driver)

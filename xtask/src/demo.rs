@@ -86,7 +86,7 @@ pub fn run(wish: &Wish) -> Result<()> {
     println!("── the example rules, as WebAssembly");
     workspace.build_rules()?;
     println!("── the program (the first build takes some minutes)");
-    let tidegate = workspace.build_program("release")?;
+    let tidegate = workspace.build_program()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).context("Ctrl-C cannot be watched")?;

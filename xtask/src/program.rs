@@ -145,10 +145,10 @@ impl Workspace {
             .join(format!("{}.wasm", package.replace('-', "_")))
     }
 
-    /// Builds the program.
-    pub fn build_program(&self, profile: &str) -> Result<PathBuf> {
-        run(cargo(&["build", "--package", "tidegate", "--bin", "tidegate", "--profile", profile]))?;
-        Ok(self.program(profile))
+    /// Builds the program just as the tests have it, so that after them, or before them, nothing is built twice.
+    pub fn build_program(&self) -> Result<PathBuf> {
+        run(cargo(AS_TESTED))?;
+        Ok(self.program("dev"))
     }
 
     /// Builds every rule for wasm, and the target with it if it is missing.
@@ -205,6 +205,10 @@ impl Workspace {
         Ok(crate::strip::strip(&wasm))
     }
 }
+
+/// The program, with a small test beside it: with tests wanted, and all of the workspace, its dependencies have the features
+/// that they have for every test, and are built once for both.
+pub const AS_TESTED: &[&str] = &["build", "--workspace", "--bin", "tidegate", "--test", "wasm_agrees"];
 
 /// Where the modules are that the program carries inside.
 const INSIDE: &str = "runtime/rules";

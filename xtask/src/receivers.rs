@@ -155,7 +155,7 @@ pub fn run(wish: &Wish) -> Result<()> {
     let workspace = Workspace::ask()?;
     let program = match &wish.program {
         Some(program) => std::fs::canonicalize(program).with_context(|| format!("{}", program.display()))?,
-        None => workspace.build_program("release")?,
+        None => workspace.build_program()?,
     };
     let folder = workspace.target.join("receivers").join(std::process::id().to_string());
     let seed = wish.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
@@ -234,6 +234,6 @@ fn is_there(need: &str) -> bool {
 
 /// A short run of all, for `cargo xtask test`.
 pub fn short(workspace: &Workspace) -> Result<()> {
-    let program = workspace.build_program("release")?;
+    let program = workspace.build_program()?;
     run(&Wish { program: Some(program), seed: Some(1), ..Wish::default() })
 }
