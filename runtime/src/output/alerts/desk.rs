@@ -577,7 +577,12 @@ impl Desk {
             if let Some(since) = alert.pending.take() {
                 group.pending.remove(&(since, alert.id.clone()));
             }
-            (group.last, group.held) = (Some(now), false);
+            group.held = false;
+            // A reminder is no news: else those of many alerts, each at its own time, would put off for ever what else there
+            // is to tell of their group.
+            if kind != Kind::Repeated {
+                group.last = Some(now);
+            }
         }
         if kind == Kind::Resolved {
             alert.told = None;

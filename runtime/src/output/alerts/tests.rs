@@ -440,6 +440,31 @@ fn when_there_is_no_room_what_is_over_goes_first_and_what_is_open_stays() {
 }
 
 #[test]
+fn reminders_do_not_put_off_what_else_is_to_be_told_of_their_group() {
+    let settings = Settings {
+        group_by: vec!["service".into()],
+        group_wait: secs(2),
+        group_interval: secs(35),
+        repeat: Some(secs(60)),
+        ..to_slack()
+    };
+    let mut scene = Scene::new(settings);
+    scene.event("web1", "cpu", "critical");
+    scene.wait(19);
+    scene.event("web2", "cpu", "critical");
+    scene.event("web3", "cpu", "critical");
+    scene.wait(26);
+    assert_eq!(believed(&scene.heard["slack"]).len(), 3);
+    // With its reminder a second later than usual, one of the first two is told again at least every 34 seconds.
+    let until = scene.now.plus(secs(18));
+    let silence = "host = \"web1\"";
+    scene.change(|board, now, out| board.add_silence(now, silence, "", "ann", until, out)).unwrap();
+    scene.event("web3", "cpu", "ok");
+    scene.wait(60);
+    assert_eq!(believed(&scene.heard["slack"]).len(), 2);
+}
+
+#[test]
 fn what_is_over_is_forgotten_after_a_while() {
     let mut scene = Scene::new(Settings { keep: secs(100), ..to_slack() });
     scene.event("web1", "cpu", "critical");
