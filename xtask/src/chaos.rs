@@ -18,7 +18,7 @@ mod tally;
 mod torn;
 mod world;
 
-use crate::program::{self, Workspace, cargo};
+use crate::program::{self, Workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,7 +141,7 @@ impl Tools {
     /// Builds what is needed. The feature changes one crate: all others are those of every other build.
     fn prepare(workspace: &Workspace) -> Result<Self> {
         workspace.build_rules()?;
-        let mut build = cargo(program::AS_TESTED);
+        let mut build = program::as_tested("tidegate");
         build.args(["--features", "tidegate/chaos"]);
         program::run(build)?;
         let modules = workspace.module("chaos_keeper");

@@ -164,9 +164,10 @@ fn cases(files: &[std::path::PathBuf]) -> anyhow::Result<()> {
     let module = workspace.module("standard").to_string_lossy().into_owned();
     let files: Vec<String> =
         files.iter().map(|file| here.join(file).to_string_lossy().into_owned()).collect();
-    let mut words = vec!["run", "--quiet", "--package", "cases", "--", &module];
-    words.extend(files.iter().map(String::as_str));
-    program::run(program::cargo(&words))
+    program::run(program::as_tested("cases"))?;
+    let mut play = program::command(workspace.program("dev").with_file_name("cases"), &[module.as_str()]);
+    play.args(files);
+    program::run(play)
 }
 
 fn number(option: &str, value: &str) -> Result<u64, String> {

@@ -147,7 +147,7 @@ impl Workspace {
 
     /// Builds the program just as the tests have it, so that after them, or before them, nothing is built twice.
     pub fn build_program(&self) -> Result<PathBuf> {
-        run(cargo(AS_TESTED))?;
+        run(as_tested("tidegate"))?;
         Ok(self.program("dev"))
     }
 
@@ -206,9 +206,11 @@ impl Workspace {
     }
 }
 
-/// The program, with a small test beside it: with tests wanted, and all of the workspace, its dependencies have the features
-/// that they have for every test, and are built once for both.
-pub const AS_TESTED: &[&str] = &["build", "--workspace", "--bin", "tidegate", "--test", "wasm_agrees"];
+/// Builds a program with a small test beside it: with tests wanted, and all of the workspace, its dependencies have the
+/// features that they have for every test, and are built once for both.
+pub fn as_tested(program: &str) -> Command {
+    cargo(&["build", "--workspace", "--bin", program, "--test", "wasm_agrees"])
+}
 
 /// Where the modules are that the program carries inside.
 const INSIDE: &str = "runtime/rules";
