@@ -53,7 +53,7 @@ struct Kind {
 }
 
 const KINDS: &[Kind] = &[
-    Kind { name: "kill", short: 12, run: kill::run, reaches: kill::REACHES },
+    Kind { name: "kill", short: 20, run: kill::run, reaches: kill::REACHES },
     Kind { name: "disk-full", short: 4, run: disk_full::run, reaches: disk_full::REACHES },
     Kind { name: "eio", short: 6, run: eio::run, reaches: eio::REACHES },
     Kind { name: "sink", short: 5, run: sink::run, reaches: sink::REACHES },

@@ -78,6 +78,12 @@ const CHORES: &[Chore] = &[
         needs: &["node", "npm", "chromium"],
         work: rules_by_page,
     },
+    Chore {
+        name: "page under load",
+        kind: Kind::Page,
+        needs: &["node", "npm", "chromium"],
+        work: page_under_load,
+    },
     Chore { name: "clients", kind: Kind::Clients, needs: &["python3"], work: clients },
     Chore {
         name: "Riemann's boards",
@@ -269,10 +275,7 @@ fn bundle(_: &Workspace) -> Result<()> {
 
 /// The page in a real browser, against a real server.
 fn page(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program()?;
-    if !dashboard().join("node_modules").is_dir() {
-        npm(&["ci", "--no-audit", "--no-fund"])?;
-    }
+    let tidegate = with_browser(workspace)?;
     workspace.build_rules()?;
     let demo = demo::Demo::start(workspace, tidegate, 0, &demo::fresh(workspace, "page-data")?)?;
     let mut test = command("node", &["e2e/page.mjs", "--url", &demo.page, "--expect-said", "--expect-rules"]);
@@ -284,14 +287,27 @@ fn page(workspace: &Workspace) -> Result<()> {
 /// The way of a rule through the page of a real server: dropped onto it, deployed, tried on the past, rolled back, and its
 /// alerts acknowledged and silenced.
 fn rules_by_page(workspace: &Workspace) -> Result<()> {
-    let tidegate = workspace.build_program()?;
-    if !dashboard().join("node_modules").is_dir() {
-        npm(&["ci", "--no-audit", "--no-fund"])?;
-    }
+    let tidegate = with_browser(workspace)?;
     let mut test = command("node", &["e2e/live.mjs", "--tidegate"]);
     test.arg(tidegate).arg("--out").arg(workspace.target.join("page"));
     test.arg("--browser").arg(find("chromium").unwrap_or_default()).current_dir(dashboard());
     start(test)
+}
+
+/// A short run of what measures a page and what pages cost: that a page is sent what changes, and does not complain.
+fn page_under_load(workspace: &Workspace) -> Result<()> {
+    let tidegate = with_browser(workspace)?;
+    let mut test = command("node", &["e2e/soak.mjs", "--minutes", "0", "--seconds", "1", "--tidegate"]);
+    test.arg(tidegate).arg("--browser").arg(find("chromium").unwrap_or_default()).current_dir(dashboard());
+    start(test)
+}
+
+/// The program, and what drives a browser.
+fn with_browser(workspace: &Workspace) -> Result<PathBuf> {
+    if !dashboard().join("node_modules").is_dir() {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+    }
+    workspace.build_program()
 }
 
 /// Riemann clients and collectd; in CI those of PyPI and npm are fetched first.

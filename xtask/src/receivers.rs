@@ -28,6 +28,7 @@ mod rsyslog;
 use crate::program::{self, Workspace, find};
 use anyhow::{Context, Result, bail};
 use course::{Outcome, Settings};
+use daemon::Daemon;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -74,11 +75,13 @@ pub trait Receiver: Send {
         700..3_000
     }
 
-    /// Starts it, or starts it again on the same ports with the same files. Returns when it answers.
-    fn start(&mut self) -> Result<()>;
+    /// The program that is killed and started.
+    fn daemon(&mut self) -> &mut Daemon;
 
-    /// Ends it at once, as `kill -9` does.
-    fn kill(&mut self) -> Result<()>;
+    /// Starts it, or starts it again on the same ports with the same files. Returns when it answers.
+    fn start(&mut self) -> Result<()> {
+        self.daemon().start()
+    }
 
     /// What it has of each stream. Asked again and again until it has everything, or patience ends.
     fn read(&mut self, load: &course::Load) -> Result<Arrived>;

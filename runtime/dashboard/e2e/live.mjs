@@ -6,14 +6,10 @@
 // Starts a node of its own, with a simulated fleet whose hosts get into trouble, in a folder that it removes. Exits with 0
 // when all held, 1 when something did not, 2 when it was called wrongly.
 
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { drop, moduleOf } from "./drop.mjs";
 import { Harness } from "./harness.mjs";
+import { startNode } from "./node.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -44,31 +40,6 @@ incidents = "10s"
 [outputs.oncall]
 type = "alerts"
 `;
-
-/** Starts a node; gives the address of its page, and what ends it. */
-async function start(folder) {
-  const config = join(folder, "tidegate.toml");
-  writeFileSync(config, SETTINGS);
-  const node = spawn(options.tidegate, ["run", "--config", config, "--data", join(folder, "data")], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, TIDEGATE_LOG: "warn" },
-  });
-  const ended = new Promise((done) => node.once("exit", done));
-  let page = "";
-  for await (const line of createInterface({ input: node.stdout })) {
-    if (line.startsWith("page ")) page = line.split(/\s+/u).at(-1);
-    if (line === "ready") break;
-  }
-  node.stdout.resume();
-  if (page === "") throw new Error("the node ended before it named its page: see what it says above");
-  return {
-    page,
-    async stop() {
-      node.kill("SIGTERM");
-      await ended;
-    },
-  };
-}
 
 const RULE = "slow-requests";
 const row = (page) => page.locator(".rule", { has: page.locator(`bdi:text-is("${RULE}")`) });
@@ -234,11 +205,10 @@ async function run(harness, page) {
   });
 }
 
-const folder = mkdtempSync(join(tmpdir(), "tidegate-page-"));
 let problems = 1;
 let node = null;
 try {
-  node = await start(folder);
+  node = await startNode(options.tidegate, SETTINGS);
   const harness = new Harness({ ...options, url: node.page });
   await harness.launch();
   const page = await harness.open({
@@ -254,7 +224,6 @@ try {
   console.error(error);
 } finally {
   await node?.stop();
-  rmSync(folder, { recursive: true, force: true });
 }
 console.log(problems > 0 ? `\n${problems} failed; screenshots are in ${options.out}` : "\nall held");
 process.exit(problems > 0 ? 1 : 0);

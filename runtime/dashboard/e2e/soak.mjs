@@ -1,18 +1,17 @@
 // What an open page costs: how smooth it stays and how much memory it holds while a node takes many events a second, and
-// what pages cost the node. Prints what it measures; judging is for who reads it (docs/performance.md).
+// what pages cost the node. Prints what it measures; judging is for who reads it (docs/performance.md), but a page that is
+// sent nothing or complains fails.
 //
 //   node e2e/soak.mjs --tidegate target/release/tidegate [--minutes 30] [--rate 100000] [--streams 10000] [--pages 20]
 //
 // Starts a node of its own in a folder that it removes, and sends with `tidegate bench tcp`.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { get } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { Harness } from "./harness.mjs";
+import { startNode } from "./node.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -32,6 +31,9 @@ if (options.tidegate === undefined) {
   process.exit(2);
 }
 
+/** Seconds that a page has to come to rest before it is looked at. */
+const WARM = 5;
+
 const SETTINGS = `
 [http]
 address = "127.0.0.1:0"
@@ -48,31 +50,18 @@ tcp = "127.0.0.1:0"
 udp = "127.0.0.1:0"
 `;
 
-/** Starts a node; gives its process and where it listens. */
-async function start(folder) {
-  const config = join(folder, "tidegate.toml");
-  writeFileSync(config, SETTINGS);
-  const node = spawn(options.tidegate, ["run", "--config", config, "--data", join(folder, "data")], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, TIDEGATE_LOG: "warn" },
-  });
-  const found = {};
-  for await (const line of createInterface({ input: node.stdout })) {
-    const words = line.split(/\s+/u);
-    if (words[0] === "page") found.page = words.at(-1);
-    if (line.startsWith("riemann tcp ")) found.tcp = words.at(-1);
-    if (line === "ready") break;
-  }
-  node.stdout.resume();
-  if (found.page === undefined)
-    throw new Error("the node ended before it named its page: see what it says above");
-  return { node, ...found };
-}
-
 /** Sends for so many seconds; as fast as is acked when no rate is given. Resolves with what the sender measured. */
-function load({ node, tcp }, seconds, rate) {
-  const words = ["bench", "--json", "tcp", "--addr", tcp, "--seconds", String(seconds)];
-  words.push("--streams", options.streams, "--server-pid", String(node.pid));
+function load({ pid, listeners }, seconds, rate) {
+  const words = [
+    "bench",
+    "--json",
+    "tcp",
+    "--addr",
+    listeners.get("riemann tcp"),
+    "--seconds",
+    String(seconds),
+  ];
+  words.push("--streams", options.streams, "--server-pid", String(pid));
   if (rate !== undefined) words.push("--rate", rate);
   const sender = spawn(options.tidegate, words, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
@@ -134,9 +123,8 @@ const gaps = (page) =>
     return found.sort((a, b) => a - b);
   });
 
-const folder = mkdtempSync(join(tmpdir(), "tidegate-soak-"));
-const node = await start(folder);
-const harness = new Harness({ url: node.page, out: join(folder, "shots"), browser: options.browser });
+const node = await startNode(options.tidegate, SETTINGS);
+const harness = new Harness({ url: node.page, out: node.folder, browser: options.browser });
 try {
   console.log(
     "| pages | events/s asked | acked events/s | node's CPU s per M events | frames/s of a page | KiB/s of a page |",
@@ -158,13 +146,14 @@ try {
       ];
       console.log(`| ${cells.join(" | ")} |`);
       for (const one of readers) one.close();
+      if (readers.some(({ seen }) => seen.frames === 0)) harness.fail("a page was sent no changes");
     }
   }
   const minutes = Number(options.minutes);
   await harness.launch();
-  const sending = load(node, minutes * 60 + 30, options.rate);
+  const sending = load(node, minutes * 60 + 2 * WARM, options.rate);
   const page = await harness.open({ name: "soak", url: node.page, hash: "#/grid" });
-  await page.waitForTimeout(15_000);
+  await page.waitForTimeout(1_000 * WARM);
   const session = await page.context().newCDPSession(page);
   console.log(
     "\n| minute | frame ms p50 | p90 | p99 | frames/s | page's heap MiB | browser MiB | node MiB |",
@@ -177,7 +166,7 @@ try {
     const second = (1000 * found.length) / found.reduce((sum, gap) => sum + gap, 0);
     await session.send("HeapProfiler.collectGarbage");
     const { usedSize } = await session.send("Runtime.getHeapUsage");
-    const { node: held, drawing } = resident(node.node.pid);
+    const { node: held, drawing } = resident(node.pid);
     const cells = [minute, at(0.5), at(0.9), at(0.99), second.toFixed(1), (usedSize / 2 ** 20).toFixed(1)];
     console.log(`| ${[...cells, drawing.toFixed(0), held.toFixed(0)].join(" | ")} |`);
     if (minute < minutes) await page.waitForTimeout(Math.max(0, 60_000 - (Date.now() - began)));
@@ -185,7 +174,6 @@ try {
   console.log(`\n${JSON.stringify(await sending)}`);
   await harness.close();
 } finally {
-  node.node.kill("SIGTERM");
-  await new Promise((done) => node.node.once("exit", done));
-  rmSync(folder, { recursive: true, force: true });
+  await node.stop();
 }
+if (harness.problems.length > 0) process.exit(1);

@@ -34,7 +34,8 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
         "--cluster.listen-address=".into(),
     ];
     let program = find("prometheus-alertmanager").context("prometheus-alertmanager")?;
-    let daemon = Daemon::new(program, words, folder.join("alertmanager.log"));
+    let daemon = Daemon::new(program, words, folder.join("alertmanager.log"))
+        .ready_when(move || answers(port, "/-/ready"));
     Ok(Box::new(Alertmanager { daemon, port }))
 }
 
@@ -49,13 +50,8 @@ impl Receiver for Alertmanager {
         )
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| answers(port, "/-/ready"))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -73,9 +73,11 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let words = ["--config", &config, "--pidfile", &format!("{place}/run/carbon.pid"), "--nodaemon", "start"];
     let carbon = Daemon::new(find("carbon-cache").context("carbon-cache")?, words, folder.join("carbon.log"))
         .with("GRAPHITE_STORAGE_DIR", &place)
-        .with("GRAPHITE_CONF_DIR", format!("{place}/conf"));
+        .with("GRAPHITE_CONF_DIR", format!("{place}/conf"))
+        .ready_when(move || listens(line));
     let web = Daemon::new(PYTHON, [serve, page.to_string()], folder.join("graphite-web.log"))
-        .with("PYTHONPATH", format!("{place}/conf"));
+        .with("PYTHONPATH", format!("{place}/conf"))
+        .ready_when(move || listens(page));
     Ok(Box::new(Carbon { carbon, web, line, page }))
 }
 
@@ -84,19 +86,13 @@ impl Receiver for Carbon {
         format!("type = \"graphite\"\naddress = \"127.0.0.1:{}\"\n", self.line)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let line = self.line;
-        self.carbon.start(|| listens(line))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.carbon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.carbon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {
-        let page = self.page;
-        if !listens(page) {
-            self.web.start(|| listens(page))?;
+        if !self.web.runs() {
+            self.web.start()?;
         }
         // The first second of an answer is the one after `from`.
         let path = format!(
@@ -104,7 +100,7 @@ impl Receiver for Carbon {
             load.epoch,
             load.epoch + load.last
         );
-        let answer = get(page, &path)?.json()?;
+        let answer = get(self.page, &path)?.json()?;
         let mut arrived = vec![Vec::new(); load.streams];
         for series in answer.as_array().into_iter().flatten() {
             let name = series["target"].as_str().unwrap_or_default();

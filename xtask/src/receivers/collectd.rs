@@ -26,7 +26,6 @@ struct Collectd {
     daemon: Daemon,
     port: u16,
     csv: PathBuf,
-    log: PathBuf,
 }
 
 fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
@@ -42,8 +41,13 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     );
     let config = write(folder, "collectd.conf", &config)?;
     let program = find("collectd").context("collectd")?;
-    let daemon = Daemon::new(program, ["-f", "-C", &config], log.clone());
-    Ok(Box::new(Collectd { daemon, port, csv, log }))
+    // It says so when its socket is there. To try the port would be to take it.
+    let mut starts = 0;
+    let daemon = Daemon::new(program, ["-f", "-C", &config], log.clone()).ready_when(move || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default().matches("Listening on").count();
+        std::mem::replace(&mut starts, said) < said
+    });
+    Ok(Box::new(Collectd { daemon, port, csv }))
 }
 
 impl Receiver for Collectd {
@@ -54,16 +58,8 @@ impl Receiver for Collectd {
         )
     }
 
-    fn start(&mut self) -> Result<()> {
-        // It says so when its socket is there. To try the port would be to take it.
-        let log = self.log.clone();
-        let says = move || std::fs::read_to_string(&log).unwrap_or_default().matches("Listening on").count();
-        let before = says();
-        self.daemon.start(|| says() > before)
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -127,7 +127,7 @@ pub fn run(kind: &Kind, settings: &Settings<'_>) -> Result<Outcome> {
         bail!("{repeated} events came again, {most} may");
     }
     node.stop()?;
-    receiver.kill()?;
+    receiver.daemon().kill()?;
     let _ = std::fs::remove_dir_all(settings.folder);
     let (events, retries) = (load.events(), books.retries);
     Ok(Outcome { events, kills, retries, lost, repeated, took: began.elapsed() })
@@ -157,7 +157,7 @@ fn kill(receiver: &mut dyn Receiver, chance: &mut fastrand::Rng, time: Duration)
             break;
         }
         std::thread::sleep(up);
-        receiver.kill()?;
+        receiver.daemon().kill()?;
         kills += 1;
         std::thread::sleep(Duration::from_millis(chance.u64(50..1_200)));
         receiver.start().with_context(|| format!("its start after kill {kills}"))?;

@@ -21,6 +21,8 @@ pub struct Daemon {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     log: PathBuf,
+    ready: Box<dyn FnMut() -> bool + Send>,
+    family: bool,
     child: Option<Child>,
 }
 
@@ -32,7 +34,8 @@ impl Daemon {
         log: PathBuf,
     ) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { program: program.into(), arguments, environment: Vec::new(), log, child: None }
+        let (program, environment) = (program.into(), Vec::new());
+        Self { program, arguments, environment, log, ready: Box::new(|| true), family: false, child: None }
     }
 
     /// Sets a variable.
@@ -41,8 +44,20 @@ impl Daemon {
         self
     }
 
+    /// Says when it is ready, after it was started.
+    pub fn ready_when(mut self, ready: impl FnMut() -> bool + Send + 'static) -> Self {
+        self.ready = Box::new(ready);
+        self
+    }
+
+    /// With it ends whatever it has started.
+    pub fn with_family(mut self) -> Self {
+        self.family = true;
+        self
+    }
+
     /// Starts it and waits until it is ready.
-    pub fn start(&mut self, mut ready: impl FnMut() -> bool) -> Result<()> {
+    pub fn start(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -51,7 +66,7 @@ impl Daemon {
             command.spawn().with_context(|| format!("{} cannot be started", self.program.display()))?;
         self.child = Some(child);
         let began = Instant::now();
-        while !ready() {
+        while !(self.ready)() {
             let ended = self.child.as_mut().map(Child::try_wait).transpose()?.flatten();
             if let Some(status) = ended {
                 bail!("{} ended as it began ({status}): {}", self.program.display(), self.last_words());
@@ -67,20 +82,15 @@ impl Daemon {
     /// Ends it at once.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
+            if self.family {
+                // It leads a group of its own.
+                let group = format!("-{}", child.id());
+                Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status()?;
+            }
             let _ = child.kill();
             child.wait().context("its end")?;
         }
         Ok(())
-    }
-
-    /// Ends it and whatever it has started, at once.
-    pub fn kill_all(&mut self) -> Result<()> {
-        if let Some(child) = &self.child {
-            // It leads a group of its own.
-            let group = format!("-{}", child.id());
-            Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status()?;
-        }
-        self.kill()
     }
 
     /// Whether it has been started and not killed.

@@ -83,8 +83,10 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     // It takes the folder that its package is in for the project: the one it seems to be in.
     std::os::unix::fs::symlink(packages()?.join("node_modules"), folder.join("node_modules"))?;
     let program = find("node").context("node")?;
-    let daemon = Daemon::new(program, ["--preserve-symlinks", &server], folder.join("dashing.log"));
-    Ok(Box::new(Dashing { daemon: daemon.with("PORT", port.to_string()), port }))
+    let daemon = Daemon::new(program, ["--preserve-symlinks", &server], folder.join("dashing.log"))
+        .with("PORT", port.to_string())
+        .ready_when(move || listens(port));
+    Ok(Box::new(Dashing { daemon, port }))
 }
 
 impl Receiver for Dashing {
@@ -92,13 +94,8 @@ impl Receiver for Dashing {
         format!("type = \"dashing\"\nurl = \"http://127.0.0.1:{}\"\nauth_token = \"sesame\"\n", self.port)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| listens(port))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

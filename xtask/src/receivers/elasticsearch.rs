@@ -96,7 +96,8 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let [port] = ports()?;
     let script = write(folder, "bulk.py", SERVER)?;
     let base = folder.join("docs.sqlite").display().to_string();
-    let daemon = Daemon::new(PYTHON, [script, port.to_string(), base], folder.join("bulk.log"));
+    let daemon = Daemon::new(PYTHON, [script, port.to_string(), base], folder.join("bulk.log"))
+        .ready_when(move || answers(port, "/"));
     Ok(Box::new(Bulk { daemon, port }))
 }
 
@@ -105,13 +106,8 @@ impl Receiver for Bulk {
         format!("type = \"elasticsearch\"\nurl = \"http://127.0.0.1:{}\"\n", self.port)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| answers(port, "/"))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -65,8 +65,14 @@ fn make(folder: &Path, door: Door) -> Result<Box<dyn Receiver>> {
     );
     let config = write(folder, "influxdb.conf", &config)?;
     let program = find("influxd").context("influxd")?;
+    let other = match door {
+        Door::Graphite => Some(graphite),
+        Door::OpentsdbHttp | Door::OpentsdbLines => Some(opentsdb),
+        Door::Line | Door::RemoteWrite => None,
+    };
     let daemon = Daemon::new(program, ["-config", &config], folder.join("influxd.log"))
-        .with("HOME", folder.display().to_string());
+        .with("HOME", folder.display().to_string())
+        .ready_when(move || answers(http, "/ping") && other.is_none_or(listens));
     Ok(Box::new(Influxdb { daemon, door, http, graphite, opentsdb }))
 }
 
@@ -87,22 +93,16 @@ impl Receiver for Influxdb {
     }
 
     fn start(&mut self) -> Result<()> {
-        let (http, door) = (self.http, self.door);
-        let other = match door {
-            Door::Graphite => Some(self.graphite),
-            Door::OpentsdbHttp | Door::OpentsdbLines => Some(self.opentsdb),
-            Door::Line | Door::RemoteWrite => None,
-        };
-        self.daemon.start(|| answers(http, "/ping") && other.is_none_or(listens))?;
+        self.daemon.start()?;
         let create = "q=CREATE%20DATABASE%20load";
-        let address = format!("127.0.0.1:{http}");
+        let address = format!("127.0.0.1:{}", self.http);
         let form = "application/x-www-form-urlencoded";
         http::ask(&address, "POST", "/query", form, create.as_bytes(), Duration::from_secs(20))?.text()?;
         Ok(())
     }
 
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

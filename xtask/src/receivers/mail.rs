@@ -42,7 +42,7 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let script = write(folder, "server.py", SERVER)?;
     let kept = folder.join("mails");
     let words = [script, port.to_string(), kept.display().to_string()];
-    let daemon = Daemon::new(PYTHON, words, folder.join("server.log"));
+    let daemon = Daemon::new(PYTHON, words, folder.join("server.log")).ready_when(move || listens(port));
     Ok(Box::new(Mail { daemon, port, kept }))
 }
 
@@ -51,13 +51,8 @@ impl Receiver for Mail {
         output(self.port)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| listens(port))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -33,7 +33,8 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let [port] = ports()?;
     let store = folder.join("jetstream").display().to_string();
     let words = ["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", &store];
-    let daemon = Daemon::new(find("nats-server").context("nats-server")?, words, folder.join("nats.log"));
+    let daemon = Daemon::new(find("nats-server").context("nats-server")?, words, folder.join("nats.log"))
+        .ready_when(move || listens(port));
     Ok(Box::new(Nats { daemon, port }))
 }
 
@@ -46,17 +47,16 @@ impl Receiver for Nats {
     }
 
     fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| listens(port))?;
-        let told = Talk::with(port)?.ask("$JS.API.STREAM.CREATE.load", STREAM)?;
+        self.daemon.start()?;
+        let told = Talk::with(self.port)?.ask("$JS.API.STREAM.CREATE.load", STREAM)?;
         match &told["error"] {
             Value::Null => Ok(()),
             error => bail!("the stream: {error}"),
         }
     }
 
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -66,8 +66,10 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let mut ask = Command::new(find("postconf").context("postconf")?);
     ask.args(["-c", &config, "-h", "daemon_directory"]);
     let program = PathBuf::from(program::output(ask)?.trim_end()).join("master");
-    // `-d` keeps all of it in the group that is killed.
-    let daemon = Daemon::new(program, ["-c", &config, "-d"], folder.join("postfix.log"));
+    // `-d` keeps all of it in one group.
+    let daemon = Daemon::new(program, ["-c", &config, "-d"], folder.join("postfix.log"))
+        .with_family()
+        .ready_when(move || listens(port));
     Ok(Box::new(Postfix { daemon, port, mails: queue.join("mail/all/new") }))
 }
 
@@ -83,24 +85,13 @@ fn owner() -> Result<(u32, u32)> {
     }
 }
 
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill_all();
-    }
-}
-
 impl Receiver for Postfix {
     fn output(&self) -> String {
         mail::output(self.port)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| listens(port))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill_all()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -74,7 +74,13 @@ fn make(_: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let socket = folder.display().to_string();
     let port_word = port.to_string();
     words.extend(["-D", &data, "-p", &port_word, "-h", "127.0.0.1", "-k", &socket].map(String::from));
-    let daemon = Daemon::new(&before[0], words, folder.join("postgres.log"));
+    let daemon = Daemon::new(&before[0], words, folder.join("postgres.log")).ready_when({
+        let (port, program) = (port.to_string(), bin.join("pg_isready"));
+        move || {
+            let mut ask = Command::new(&program);
+            ask.args(["-q", "-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success())
+        }
+    });
     Ok(Box::new(Postgres { daemon, port, bin, folder }))
 }
 
@@ -111,23 +117,18 @@ impl Receiver for Postgres {
     }
 
     fn start(&mut self) -> Result<()> {
-        let (port, bin) = (self.port.to_string(), self.bin.clone());
         let began = Instant::now();
         loop {
-            let ready = || {
-                let mut ask = Command::new(bin.join("pg_isready"));
-                ask.args(["-q", "-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success())
-            };
             // Until the children of the one before have noticed that it is gone, there is no other.
-            match self.daemon.start(ready) {
+            match self.daemon.start() {
                 Err(_) if began.elapsed() < GOES => std::thread::sleep(Duration::from_millis(200)),
                 started => return started,
             }
         }
     }
 
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

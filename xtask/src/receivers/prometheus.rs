@@ -54,7 +54,8 @@ fn make(folder: &Path, way: Way) -> Result<Box<dyn Receiver>> {
         words.push("--web.enable-remote-write-receiver".into());
     }
     let program = find("prometheus").context("prometheus")?;
-    let daemon = Daemon::new(program, words, folder.join("prometheus.log"));
+    let daemon = Daemon::new(program, words, folder.join("prometheus.log"))
+        .ready_when(move || answers(port, "/-/ready"));
     Ok(Box::new(Prometheus { daemon, way, port, folder: folder.to_owned(), node: String::new() }))
 }
 
@@ -90,13 +91,8 @@ impl Receiver for Prometheus {
         }
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| answers(port, "/-/ready"))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -67,7 +67,14 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
         .with("RABBITMQ_PID_FILE", format!("{home}/rabbitmq.pid"))
         .with("RABBITMQ_DIST_PORT", distribution.to_string())
         .with("ERL_EPMD_PORT", names.to_string())
-        .with("ERL_EPMD_ADDRESS", "127.0.0.1");
+        .with("ERL_EPMD_ADDRESS", "127.0.0.1")
+        // A script waits for the server.
+        .with_family()
+        // It listens before it is ready to talk.
+        .ready_when({
+            let client = client.clone();
+            move || listens(port) && ask(&client, port, "declare").is_ok()
+        });
     Ok(Box::new(Rabbit { names: epmd, daemon, port, client }))
 }
 
@@ -77,12 +84,6 @@ fn ask(client: &str, port: u16, work: &str) -> Result<String> {
         bail!("{}", String::from_utf8_lossy(&said.stderr).lines().last().unwrap_or("pika failed"));
     }
     Ok(String::from_utf8(said.stdout)?)
-}
-
-impl Drop for Rabbit {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill_all();
-    }
 }
 
 impl Receiver for Rabbit {
@@ -95,16 +96,13 @@ impl Receiver for Rabbit {
 
     fn start(&mut self) -> Result<()> {
         if !self.names.runs() {
-            self.names.start(|| true)?;
+            self.names.start()?;
         }
-        // It listens before it is ready to talk.
-        let (port, client) = (self.port, self.client.clone());
-        self.daemon.start(|| listens(port) && ask(&client, port, "declare").is_ok())
+        self.daemon.start()
     }
 
-    fn kill(&mut self) -> Result<()> {
-        // A script waits for the server: both go.
-        self.daemon.kill_all()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -28,7 +28,7 @@ fn make(folder: &Path, program: &Path) -> Result<Box<dyn Receiver>> {
     let config = write(folder, "second.toml", &config)?;
     let data = folder.join("second");
     let words = ["run", "--config", &config, "--data", &data.display().to_string()];
-    let daemon = Daemon::new(program, words, folder.join("second.log"));
+    let daemon = Daemon::new(program, words, folder.join("second.log")).ready_when(move || listens(port));
     Ok(Box::new(Relay { daemon, port, program: program.to_owned(), data }))
 }
 
@@ -37,13 +37,8 @@ impl Receiver for Relay {
         format!("type = \"riemann\"\naddress = \"127.0.0.1:{}\"\n", self.port)
     }
 
-    fn start(&mut self) -> Result<()> {
-        let port = self.port;
-        self.daemon.start(|| listens(port))
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {

@@ -36,7 +36,8 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let config = write(folder, "rsyslog.conf", &config)?;
     let pid = folder.join("rsyslog.pid");
     let words = ["-n", "-f", &config, "-i", &pid.display().to_string()];
-    let daemon = Daemon::new(find("rsyslogd").context("rsyslogd")?, words, folder.join("rsyslog.log"));
+    let daemon = Daemon::new(find("rsyslogd").context("rsyslogd")?, words, folder.join("rsyslog.log"))
+        .ready_when(move || listens(port));
     Ok(Box::new(Rsyslog { daemon, port, file }))
 }
 
@@ -48,12 +49,11 @@ impl Receiver for Rsyslog {
     fn start(&mut self) -> Result<()> {
         // The file that says who runs would keep the next one from running.
         let _ = std::fs::remove_file(self.file.with_file_name("rsyslog.pid"));
-        let port = self.port;
-        self.daemon.start(|| listens(port))
+        self.daemon.start()
     }
 
-    fn kill(&mut self) -> Result<()> {
-        self.daemon.kill()
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     fn read(&mut self, load: &Load) -> Result<Arrived> {
