@@ -36,10 +36,13 @@ const VILLAINS: [(&str, &[(&str, &str)]); 6] = [
 /// Events a second of each connection.
 const RATE: u64 = 500;
 
-/// Either of these is enough: so many times as long, or so many milliseconds. One call that hangs takes 20. A release had 2.4 ms
-/// without rules that misbehave and 3.7 beside them; built as the tests are, a node had 2.6 and 7.5, and 3.7 and 8.1.
+/// Either of these is enough: so many times as long, or so many milliseconds.
 const TIMES: f64 = 2.0;
-const MILLIS: f64 = 15.0;
+const MILLIS: f64 = 5.0;
+
+/// A machine that others use as well can be slow for a minute, and then both figures say more about it than about rules. So
+/// what is over the limit is measured again, so many times in all; rules that are not kept apart are over it each time.
+const ATTEMPTS: u32 = 3;
 
 /// So long it is measured without them, and with them for each cycle. A rule that misbehaves is left alone after a few
 /// faults: until then events wait for it, and that is a hundredth of this time at most.
@@ -60,35 +63,22 @@ pub fn run(run: &mut Run) -> Result<()> {
     world.deploy("victim", &run.module("chaos_keeper"), &victim)?;
     world.load(RATE, 1)?;
     std::thread::sleep(Duration::from_secs(1));
-    let calm = stretch(&mut world, CALM)?;
-    for (name, parameters) in VILLAINS {
-        world.deploy(name, &run.module("chaos_villain"), parameters)?;
-    }
-    let from = world.oracle.ask(json!({ "do": "now" }))?;
-    for n in 0..run.cycles {
-        std::thread::sleep(WILD);
-        run.progress(n + 1, &world.tally);
-    }
-    let wild = since(&mut world, &from)?;
-    note(&mut world)?;
-    for (name, _) in VILLAINS {
-        world.ask("DELETE", &format!("/api/v1/rules/{name}"), "", &[])?.text()?;
-    }
-    for (name, latency) in [("calm", &calm), ("wild", &wild)] {
-        for quantile in ["p50", "p99", "max"] {
-            let micros = latency[quantile].as_f64().unwrap_or_default() * 1000.0;
-            world.tally.longest(&format!("{name}_{quantile}_us"), micros as u64);
+    for attempt in 1..=ATTEMPTS {
+        let (calm, wild) = measure(&mut world, run)?;
+        if wild <= (calm * TIMES).max(MILLIS) {
+            break;
+        }
+        let over = format!(
+            "beside rules that misbehave p99 is {wild} ms, without them {calm} ms: at most {TIMES} times or {MILLIS} ms was \
+             expected"
+        );
+        println!("attempt {attempt} of {ATTEMPTS}: {over}");
+        if attempt == ATTEMPTS {
+            bail!("{over}; {}", world.tally);
         }
     }
-    let p99 = |latency: &Value| latency["p99"].as_f64().unwrap_or(f64::INFINITY);
-    let (calm, wild) = (p99(&calm), p99(&wild));
-    if wild > (calm * TIMES).max(MILLIS) {
-        bail!(
-            "beside rules that misbehave p99 is {wild} ms, without them {calm} ms: at most {TIMES} times or {MILLIS} ms was \
-             expected; {}",
-            world.tally
-        );
-    }
+    let victim = world.get("/api/v1/rules/victim")?;
+    world.tally.add("poison faults", victim["faults"].as_u64().unwrap_or_default());
     world.halt()?;
     world.check()?;
     world.check_digests("chaos victim", 1).context("the rule that panics at poison")?;
@@ -99,6 +89,32 @@ pub fn run(run: &mut Run) -> Result<()> {
     }
     run.tally.merge(&world.close()?);
     Ok(())
+}
+
+/// The p99 in milliseconds of what the rule that behaves sends: without the others, and beside them.
+fn measure(world: &mut World, run: &mut Run) -> Result<(f64, f64)> {
+    let calm = stretch(world, CALM)?;
+    for (name, parameters) in VILLAINS {
+        world.deploy(name, &run.module("chaos_villain"), parameters)?;
+    }
+    let from = world.oracle.ask(json!({ "do": "now" }))?;
+    for n in 0..run.cycles {
+        std::thread::sleep(WILD);
+        run.progress(n + 1, &world.tally);
+    }
+    let wild = since(world, &from)?;
+    note(world)?;
+    for (name, _) in VILLAINS {
+        world.ask("DELETE", &format!("/api/v1/rules/{name}"), "", &[])?.text()?;
+    }
+    for (name, latency) in [("calm", &calm), ("wild", &wild)] {
+        for quantile in ["p50", "p99", "max"] {
+            let micros = latency[quantile].as_f64().unwrap_or_default() * 1000.0;
+            world.tally.longest(&format!("{name}_{quantile}_us"), micros as u64);
+        }
+    }
+    let p99 = |latency: &Value| latency["p99"].as_f64().unwrap_or(f64::INFINITY);
+    Ok((p99(&calm), p99(&wild)))
 }
 
 /// Waits, and tells how long the events sent meanwhile took to be received.
@@ -116,19 +132,18 @@ fn since(world: &mut World, from: &Value) -> Result<Value> {
     world.oracle.ask(json!({ "do": "latency", "from": from, "to": to }))
 }
 
-/// Counts what became of the rules that misbehave.
+/// Counts what became of the rules that misbehave, before they are taken away.
 fn note(world: &mut World) -> Result<()> {
     for (name, _) in VILLAINS {
         let rule = world.get(&format!("/api/v1/rules/{name}"))?;
         world.tally.add(&format!("{name} faults"), rule["faults"].as_u64().unwrap_or_default());
     }
-    let victim = world.get("/api/v1/rules/victim")?;
-    world.tally.add("poison faults", victim["faults"].as_u64().unwrap_or_default());
     let metrics = world.metrics()?;
     let hops =
         metrics.iter().filter(|(series, _)| series.contains("_cut") && series.contains("reason=\"hops\""));
     let hops: f64 = hops.map(|(_, count)| count).sum();
     world.tally.add("hops cut", hops as u64);
+    world.tally.add("measured", 1);
     Ok(())
 }
 
