@@ -264,8 +264,8 @@ impl Outputs {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
                 inner.filters.push((output.name.clone(), matcher));
             }
-            let (name, streams) = (output.name.clone(), telemetry.streams.clone());
-            let place = Place { output: name, batch: output.common.batch, stats, streams, keys };
+            let streams = telemetry.streams.clone();
+            let place = Place { batch: output.common.batch, stats, streams, keys };
             let (waiting, common, letters) = (queue.clone(), output.common.clone(), letters.clone());
             if let OutputKind::Alerts(settings) = &output.kind {
                 let desk = DeskSink::new(&inner.alerts, &output.name, settings.clone());

@@ -25,11 +25,9 @@ pub trait Kind: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
 /// What of the node a sink may see.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The output's name.
-    pub output: String,
     /// Events in a batch at most, and so what a restart may repeat.
     pub batch: usize,
-    /// What is counted of it.
+    /// Its name, and what is counted of it.
     pub stats: Arc<OutputStats>,
     /// What `/metrics/streams` shows.
     pub streams: Arc<Exposition>,
@@ -41,9 +39,8 @@ impl Place {
     /// Without a node: each is another one, and what it sends is never taken for what was sent before.
     pub fn alone(output: &str, batch: usize) -> Self {
         Self {
-            output: output.to_owned(),
             batch,
-            stats: Arc::default(),
+            stats: Arc::new(OutputStats { name: output.to_owned(), ..OutputStats::default() }),
             streams: Arc::default(),
             keys: Keys::new(draw_seed()),
         }

@@ -98,7 +98,7 @@ impl Kind for Settings {
 
     fn sink(&self, place: &Place) -> Result<Prometheus, String> {
         Ok(Prometheus {
-            output: place.output.clone(),
+            output: place.stats.name.clone(),
             streams: place.streams.clone(),
             settings: self.clone(),
         })

@@ -140,7 +140,7 @@ impl Kind for Settings {
     }
 
     fn sink(&self, place: &Place) -> Result<DeskSink, String> {
-        Ok(DeskSink::alone(&place.output, self.clone()))
+        Ok(DeskSink::alone(&place.stats.name, self.clone()))
     }
 }
 
