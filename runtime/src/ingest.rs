@@ -131,6 +131,9 @@ pub struct Subscription {
 /// The slot of an event that was no row of its position: the index made it when a stream had run out.
 pub const NO_ROW: u32 = u32::MAX;
 
+/// The slot of an event of which a follower hears because its stream no longer matches.
+pub const LEFT: u32 = u32::MAX - 1;
+
 /// How many updates may wait for a slow subscriber.
 pub const SUBSCRIBER_QUEUE: usize = 1024;
 
@@ -378,7 +381,8 @@ impl Ingest {
 
 impl Ingest {
     /// Asks to be told several times a second of the latest of each stream that has changed since: what that costs follows
-    /// the number of streams and not that of events. Events that find no room in the index are told as they come.
+    /// the number of streams and not that of events. Events that find no room in the index are told as they come. That a
+    /// stream no longer matches is told once, by an event of slot [`LEFT`]; so is that one that never did has changed.
     pub fn follow(&self, matcher: &Matcher) -> Result<Subscription, Refused> {
         let (updates, receiver) = mpsc::channel(SUBSCRIBER_QUEUE);
         self.desk.submit(Request::Follow { matcher: matcher.clone(), updates });

@@ -262,6 +262,7 @@ impl Outputs {
             });
             if let Some(query) = &output.common.filter {
                 let matcher = Matcher::parse(query).map_err(|error| failed(error.to_string()))?;
+                let _ = stats.asks.set(query.clone());
                 inner.filters.push((output.name.clone(), matcher));
             }
             let streams = telemetry.streams.clone();

@@ -2,6 +2,7 @@
 //! subscribers in slices, so that no question holds up events.
 
 mod changed;
+mod follower;
 
 use crate::chaos::failpoint;
 use crate::checkpoint::{Job, Slices};
@@ -13,6 +14,7 @@ use crate::telemetry::{RuleStats, ShardStats, Telemetry};
 use changed::Changed;
 use core_affinity::CoreId;
 use crossbeam_channel::Receiver;
+use follower::Follower;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -142,7 +144,7 @@ struct ShardThread {
     rules: BTreeMap<Arc<str>, Rule>,
     searches: Vec<Search>,
     subscribers: Vec<Subscriber>,
-    followers: Vec<Subscriber>,
+    followers: Vec<Follower>,
     /// What has changed since followers were told last.
     changed: Changed,
     saving: Option<Slices>,
@@ -309,7 +311,8 @@ impl ShardThread {
             }
             Handed::Follow { matcher, updates } => {
                 self.telemetry.subscribers.add(i64::from(self.number == 0));
-                self.followers.push(Subscriber { matcher, updates, snapshot: None, skipped: 0 });
+                let reader = Subscriber { matcher, updates, snapshot: None, skipped: 0 };
+                self.followers.push(Follower::new(reader));
             }
             Handed::Rejoin { position, now, rule, given, passage } => {
                 let control =
@@ -445,15 +448,13 @@ impl ShardThread {
         let (shard, telemetry) = (&self.shard, &self.telemetry);
         let mut everything: Option<Arc<Batch>> = None;
         for follower in &mut self.followers {
-            let wants_all = follower.matcher.wants_all();
+            let wants_all = follower.reader.matcher.wants_all();
+            let taken = |other: &Subscriber| other.snapshot.is_some() && follower.asks_like(other);
+            let sure = !self.subscribers.iter().any(taken);
             let events = everything.clone().filter(|_| wants_all).unwrap_or_else(|| {
                 let mut events = BatchBuilder::new();
                 let standing = streams.iter().filter_map(|stream| shard.standing(*stream));
-                for event in loose.events().chain(standing) {
-                    if wants_all || follower.matcher.matches(&event) {
-                        events.copy(&event, FieldSet::ALL, |copy| copy.slot = NO_ROW);
-                    }
-                }
+                loose.events().chain(standing).for_each(|event| follower.hear(&event, sure, &mut events));
                 let mut events = events.finish();
                 events.header.now = now;
                 Arc::new(events)
@@ -461,9 +462,9 @@ impl ShardThread {
             if wants_all {
                 everything = Some(events.clone());
             }
-            follower.own_up();
+            follower.reader.own_up();
             if !events.is_empty() {
-                follower.send(Update::Events(events), telemetry);
+                follower.reader.send(Update::Events(events), telemetry);
             }
         }
         self.changed.recycle(streams);
@@ -471,12 +472,10 @@ impl ShardThread {
     }
 
     fn drop_closed(&mut self) {
-        let mut gone = 0;
-        for listeners in [&mut self.subscribers, &mut self.followers] {
-            let before = listeners.len();
-            listeners.retain(|listener| !listener.updates.is_closed());
-            gone += before - listeners.len();
-        }
+        let before = self.subscribers.len() + self.followers.len();
+        self.subscribers.retain(|subscriber| !subscriber.updates.is_closed());
+        self.followers.retain(|follower| !follower.reader.updates.is_closed());
+        let gone = before - self.subscribers.len() - self.followers.len();
         if self.number == 0 {
             self.telemetry.subscribers.add(-(gone as i64));
         }
@@ -529,6 +528,10 @@ impl ShardThread {
             // What this shard had is in the queue before it says so: whoever is last has all others' slices before it.
             if next.is_none() && shards_left.fetch_sub(1, SeqCst) == 1 {
                 subscriber.send(Update::Snapshot { batch: Arc::default(), last: true }, telemetry);
+            }
+            if next.is_none() {
+                let same = self.followers.iter_mut().filter(|follower| follower.asks_like(subscriber));
+                same.for_each(Follower::forget);
             }
             subscriber.snapshot = next.map(|cursor| (shards_left, cursor));
         }

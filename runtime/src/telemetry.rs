@@ -15,7 +15,7 @@ pub use process::Process;
 use dashmap::DashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A number that only rises.
 #[derive(Debug, Default)]
@@ -113,6 +113,8 @@ pub struct OutputStats {
     pub name: String,
     /// Its type.
     pub kind: &'static str,
+    /// Its own query, if it takes events without a rule.
+    pub asks: OnceLock<String>,
     /// Everything that rules handed to it.
     pub taken: Counter,
     /// What the other side has.

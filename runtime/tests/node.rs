@@ -115,6 +115,51 @@ async fn time_moves_by_itself_and_streams_run_out() {
     node.stop().await;
 }
 
+/// A page's stream, and all that was heard on it.
+struct Heard(reqwest::Response, String);
+
+impl Heard {
+    /// Listens until that is so.
+    async fn until(&mut self, so: impl Fn(&Self) -> bool) {
+        while !so(self) {
+            let more = tokio::time::timeout(Duration::from_secs(20), self.0.chunk()).await;
+            let more = more.unwrap_or_else(|_| panic!("nothing more comes after {}", self.1)).unwrap();
+            self.1.push_str(std::str::from_utf8(&more.expect("the stream goes on")).unwrap());
+        }
+    }
+
+    /// Of each event of a service whether it says that its stream has left.
+    fn of(&self, service: &str) -> Vec<bool> {
+        let lines = self.1.lines().filter_map(|line| line.strip_prefix("data: "));
+        let frames = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let events = frames.flat_map(|frame| frame["events"].as_array().unwrap().clone());
+        events.filter(|event| event["service"] == service).map(|event| event["left"] == true).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_hears_when_a_stream_no_longer_matches_and_when_it_does_again() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(config(data.path(), "")).await.unwrap();
+    let mut client = TcpStream::connect(address(&node, "riemann tcp")).await.unwrap();
+    let now = |service, metric, ttl| NewEvent { metric: Some(Metric::Int(metric)), ..event(service, ttl) };
+    ask(&mut client, &message(&[now("up", 9, 600.0), now("down", 1, 600.0), now("short", 9, 3.0)])).await;
+    let path =
+        format!("http://{}/api/v1/stream?q=metric+%3E+5&frames=snapshot,delta", address(&node, "http"));
+    let mut page = Heard(reqwest::get(path).await.unwrap(), String::new());
+    page.until(|page| page.of("up") == [false] && page.of("short") == [false]).await;
+    assert!(page.of("down").is_empty(), "{}", page.1);
+    // Its time is over; what the index says of that has no metric.
+    page.until(|page| page.of("short") == [false, true]).await;
+    for (n, metric, wanted) in
+        [(1, 1, &[false, true][..]), (2, 2, &[false, true]), (3, 8, &[false, true, false])]
+    {
+        ask(&mut client, &message(&[now("up", metric, 600.0), now("mark", 100, 600.0)])).await;
+        page.until(|page| page.of("mark").len() == n && page.of("up") == wanted).await;
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_log_nothing_is_kept() {
     let data = tempfile::tempdir().unwrap();

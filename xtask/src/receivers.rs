@@ -83,6 +83,11 @@ pub trait Receiver: Send {
         self.daemon().start()
     }
 
+    /// Whether what a kill takes from it comes back although nothing happens any more.
+    fn is_reminded(&self) -> bool {
+        false
+    }
+
     /// What it has of each stream. Asked again and again until it has everything, or patience ends.
     fn read(&mut self, load: &course::Load) -> Result<Arrived>;
 }

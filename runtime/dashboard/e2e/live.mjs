@@ -1,5 +1,6 @@
 // The way of a rule through the page of a real node: dropped onto it and deployed, tried on the past, replaced, rolled
-// back; its alerts acknowledged and silenced.
+// back; its alerts acknowledged and silenced. Then what a node must do for pages that are open for long: tell them what no
+// longer matches, and take them up again after it was killed.
 //
 //   node e2e/live.mjs --tidegate target/release/tidegate --out shots [--browser /usr/bin/chromium]
 //
@@ -61,6 +62,20 @@ async function deployed(page) {
 
 async function run(harness, page) {
   const api = async (path) => (await fetch(new URL(`api/v1/${path}`, harness.base))).json();
+  const trial = page.locator(".side .trial");
+  const tryOut = async (how, limit) => {
+    await drop(page, moduleOf("latency_state"));
+    await page.locator(".deploy #name").fill(RULE);
+    await harness.until(
+      "what runs",
+      async () => (await page.locator("#set-limit_ms").inputValue()) === "200",
+    );
+    await page.locator("#set-limit_ms").fill(limit);
+    await page.locator(`input[value="${how}"]`).check();
+    if (how === "canary") await page.locator("#percent").fill("50");
+    await deployed(page);
+    await trial.waitFor();
+  };
   await harness.step("a module that is dropped onto the page is deployed, and runs", async () => {
     await harness.live(page);
     await drop(page, moduleOf("latency_state"));
@@ -135,6 +150,40 @@ async function run(harness, page) {
     );
     harness.check(query === 'service =~ "http.% latency"', "and neither is the query");
   });
+  await harness.step(
+    "a shadow of it is compared and given up, a canary speaks for some and is promoted",
+    async () => {
+      await tryOut("shadow", "100");
+      harness.check(/^Shadow/u.test(await trial.locator("h3").innerText()), "it runs as a shadow");
+      await harness.until(
+        "what only the shadow asks for",
+        async () => (await api(`rules/${RULE}`)).trial.only_new > 0,
+      );
+      harness.check(
+        (await api(`rules/${RULE}`)).set.limit_ms === "200",
+        "the rule speaks with its own limit",
+      );
+      await harness.shot(page, "live-shadow");
+      await trial.locator('button:text-is("give up…")').click();
+      await settle(page, {});
+      await trial.waitFor({ state: "detached" });
+      harness.check((await api(`rules/${RULE}`)).trial === null, "nothing is tried any more");
+      await tryOut("canary", "220");
+      harness.check(/50 %/u.test(await trial.locator("h3").innerText()), "a canary on half of the keys");
+      await harness.until("its events", async () => (await api(`rules/${RULE}`)).trial.events > 0);
+      await trial.locator('button:text-is("promote…")').click();
+      await settle(page, {});
+      await trial.waitFor({ state: "detached" });
+      const { set } = await api(`rules/${RULE}`);
+      harness.check(set.limit_ms === "220", `it speaks for all keys (${set.limit_ms})`);
+      await page.locator('.side-tools button:text-is("settings…")').click();
+      await settle(page, { "set\\.limit_ms": "200" });
+      await harness.until(
+        "the limit before",
+        async () => (await api(`rules/${RULE}`)).set.limit_ms === "200",
+      );
+    },
+  );
   await harness.step("what its keys remember is shown", async () => {
     await page.locator('[role="tab"]:text-is("state")').click();
     await page.locator(".key").first().waitFor();
@@ -205,6 +254,63 @@ async function run(harness, page) {
   });
 }
 
+/** What pages that are open for long need. */
+async function last(harness, page, node) {
+  const say = async (metric) => {
+    const event = { host: "lone", service: "wolf", metric, ttl: 600 };
+    const body = JSON.stringify(event);
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(new URL("api/v1/events", harness.base), { method: "POST", headers, body });
+    if (!answer.ok) throw new Error(await answer.text());
+  };
+  const where = encodeURIComponent('service = "wolf" and metric > 5');
+  const alone = "open=stream&host=lone&service=wolf";
+  await harness.step("what no longer matches leaves the grid, and comes back when it does", async () => {
+    await say(9);
+    await page.goto(new URL(`#/grid?q=${where}`, harness.base).href);
+    await harness.until("the stream", async () => (await harness.streams(page)) === 1);
+    await say(1);
+    await harness.until("its end", async () => (await harness.streams(page)) === 0);
+    await say(8);
+    await harness.until("its return", async () => (await harness.streams(page)) === 1);
+  });
+  await harness.step("a stream beside another view is as it is now", async () => {
+    await page.goto(new URL(`#/grid?q=${where}&${alone}`, harness.base).href);
+    await page.locator(".detail-body .huge", { hasText: "8" }).waitFor();
+    await page.goto(new URL(`#/alerts?${alone}`, harness.base).href);
+    await say(77);
+    await page.locator(".detail-body .huge", { hasText: "77" }).waitFor();
+  });
+  await harness.step("a grid that is paused stands still, and goes on with what is so then", async () => {
+    await page.goto(new URL(`#/grid?q=${where}`, harness.base).href);
+    await harness.until("the stream", async () => (await harness.streams(page)) === 1);
+    await page.locator("#grid").focus();
+    await page.keyboard.press(" ");
+    await page.locator('.tools button:has-text("go on")').waitFor();
+    await say(1);
+    await page.waitForTimeout(1_500);
+    harness.check((await harness.streams(page)) === 1, "nothing moves");
+    await page.keyboard.press(" ");
+    await harness.until("what is so", async () => (await harness.streams(page)) === 0);
+  });
+  await harness.step(
+    "a node that is killed and started again is found again, and the page goes on",
+    async () => {
+      await page.goto(new URL("#/grid?sort=worst", harness.base).href);
+      await harness.until("streams", async () => (await harness.streams(page)) > 50);
+      const before = await harness.streams(page);
+      await node.kill();
+      await page.locator(".lost").waitFor();
+      harness.check((await harness.streams(page)) > 50, "the last known state stays");
+      await node.restart();
+      await harness.live(page);
+      await page.locator(".lost").waitFor({ state: "detached" });
+      await harness.until("its streams", async () => (await harness.streams(page)) > before / 2);
+      harness.check(page.url().includes("sort=worst"), "the view is the same");
+    },
+  );
+}
+
 let problems = 1;
 let node = null;
 try {
@@ -214,10 +320,13 @@ try {
   const page = await harness.open({
     name: "live",
     hash: "#/overview",
-    // The node refuses what we ask it to refuse.
-    allowed: (message) => /422/u.test(message.text()) && message.location().url.includes("/api/v1/rules/"),
+    // The node refuses what we ask it to refuse, and is not there while it is not.
+    allowed: (message) =>
+      (/422/u.test(message.text()) && message.location().url.includes("/api/v1/rules/")) ||
+      /net::ERR_/u.test(message.text()),
   });
   await harness.step("live, all of it", () => run(harness, page));
+  await harness.step("for long, all of it", () => last(harness, page, node));
   await harness.close();
   problems = harness.problems.length;
 } catch (error) {

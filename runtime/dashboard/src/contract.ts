@@ -12,6 +12,8 @@ export interface Event {
   time: string | null;
   /** Seconds; null means 60. */
   ttl: number | null;
+  /** `true`: its stream does not match the query of this connection (any more). */
+  left?: unknown;
   [attribute: string]: unknown;
 }
 
@@ -205,7 +207,8 @@ export interface History {
 /** One event of the tail, and where it stands in the log. */
 export interface Tapped {
   position: number;
-  row: number;
+  /** null: the index made it, when a stream had run out. */
+  row: number | null;
   event: Event;
 }
 

@@ -18,6 +18,7 @@ import {
   samples,
   settled,
   skew,
+  still,
   store,
   storeQuery,
   tick,
@@ -66,6 +67,8 @@ let current: Connection | null = null;
 let trial: Connection | null = null;
 /** What the id of the last message belongs to. */
 let last = { wish: null as Wish | null, id: "" };
+/** Whether something came while the grid was held still. */
+let passed = false;
 /** The last query that the server took. */
 let good = "";
 let retry = 0;
@@ -83,6 +86,8 @@ async function follow(wanted: Wish): Promise<void> {
   if (!same(last.wish, wanted)) {
     last = { wish: null, id: "" };
     if (wanted.frames !== ALWAYS) settled.value = false;
+    // What nobody keeps up to date is not to be taken for what is so.
+    else store.reset();
   }
   try {
     await listen("stream", {
@@ -147,13 +152,23 @@ function settle(mine: Connection): void {
   settled.value = true;
 }
 
+/** Whether what comes is not to be shown. A grid that goes on begins afresh. */
+function isStill(mine: Connection): boolean {
+  if (still.value === 0 || !settled.value) return false;
+  mine.begun = true;
+  passed = true;
+  return true;
+}
+
 const FRAMES: Readonly<Record<string, (data: never, mine: Connection) => void>> = {
   snapshot({ events, reset }: { events: Event[]; reset: boolean }, mine) {
+    if (isStill(mine)) return;
     if (reset) store.reset();
     store.apply(events, Date.now());
     settle(mine);
   },
   delta({ events, skipped }: { events: Event[]; skipped?: number }, mine) {
+    if (isStill(mine)) return;
     // Changes come after the snapshot, unless that was empty and left out, or this goes on where another broke off.
     if (!mine.begun && !settled.value) store.reset();
     settle(mine);
@@ -201,10 +216,21 @@ export function start(): void {
     before = wanted;
     if (again) untracked(() => void follow(wanted));
   });
+  effect(() => {
+    if (still.value > 0 || !passed) return;
+    passed = false;
+    last = { wish: null, id: "" };
+    untracked(() => void follow(wish.peek()));
+  });
+  effect(() => {
+    // Another question, or another view, is no longer what was held.
+    void wish.value;
+    still.value = 0;
+  });
   setInterval(() => {
     const now = Date.now();
     samples.push(now - overviewAt < STALE ? (overview.value?.events_per_second ?? Number.NaN) : Number.NaN);
-    store.sweep(now);
+    if (still.value === 0) store.sweep(now);
     if (current !== null && now - heard > SILENCE) lose(current, "nothing was heard for 12 s");
     tick.value = now;
   }, 1_000);

@@ -35,6 +35,8 @@ export const paused = signal(false);
 export const samples = new Samples(SPARK);
 /** Once a second, so that ages and clocks move. */
 export const tick = signal(Date.now());
+/** When the grid was held still, by the server's clock; 0 while it moves. */
+export const still = signal(0);
 /** Grows a few times a second while the grid changes. */
 export const changes = signal(0);
 /** The server's clock minus ours, in milliseconds. */

@@ -48,6 +48,7 @@ async function follow(query: string, rate: number, stop: AbortSignal): Promise<v
       }
       trouble.value = error.message;
     }
+    tail.breaks();
     await new Promise((done) => setTimeout(done, patience(attempt)));
   }
 }

@@ -68,6 +68,21 @@ test("an expired stream is shown for a while and then dropped, with its row and 
   assert.deepEqual([store.size, [...store.hosts.keys()], [...store.services.keys()]], [1, ["b"], ["load"]]);
 });
 
+test("a stream that leaves the query is shown for a while as it is now, keeps its groups, and goes", () => {
+  const store = new Store();
+  store.apply([event("a", "cpu", { state: "critical", tags: ["db"], rack: "r1" })], NOW);
+  store.apply([event("a", "cpu", { state: "ok", left: true }), event("b", "cpu", { left: true })], NOW);
+  const cell = store.get("a", "cpu");
+  assert.deepEqual([cell?.state, cell?.event.tags, cell?.event.rack], ["ok", ["db"], "r1"]);
+  assert.equal(store.size, 1);
+  assert.equal(store.sweep(NOW + FAREWELL - 1), false);
+  store.apply([event("a", "cpu", { state: "critical" })], NOW + FAREWELL - 1);
+  assert.equal(store.sweep(NOW + FAREWELL), false);
+  store.apply([event("a", "cpu", { state: "ok", left: true })], NOW + FAREWELL);
+  assert.equal(store.sweep(NOW + 2 * FAREWELL), true);
+  assert.equal(store.size, 0);
+});
+
 test("saying again that a stream expired does not keep it longer", () => {
   const store = new Store();
   store.apply([event("a", "cpu", { state: "expired" })], NOW);

@@ -20,6 +20,20 @@ const event = (host: string, tags: string[] | null = null): Event => ({
 });
 const tapped = (row: number) => ({ position: 1, row, event: event("a") });
 
+test("where the connection broke is marked, once, and only between events", () => {
+  const tail = new Tail(10);
+  tail.breaks();
+  tail.add(tapped(0), 0);
+  tail.breaks();
+  tail.add(tapped(1), 0);
+  tail.add(tapped(2), 0);
+  tail.flush();
+  assert.deepEqual(
+    tail.rows.map(({ after_break }) => after_break),
+    [false, true, false],
+  );
+});
+
 test("the tail keeps the latest, newest first, and counts what waits", () => {
   const tail = new Tail(3);
   for (let n = 0; n < 2; n++) tail.add(tapped(n), 0);

@@ -317,6 +317,12 @@ fn banners(app: &Shared, used: usize, limit: usize) -> Vec<Banner> {
     if used > limit / 10 * 9 {
         tell("critical", "overloaded: events wait for room or are refused".into());
     }
+    let gaps = telemetry.log.gaps.get();
+    if gaps > 0 {
+        let bytes = telemetry.log.damaged.get();
+        let gaps = noun(gaps as usize, "gap");
+        tell("warning", format!("the log has {gaps}: {bytes} bytes of it could not be read"));
+    }
     let outputs = telemetry.outputs().into_iter();
     let down: Vec<String> =
         outputs.filter(|(_, stats)| stats.healthy.get() == 0).map(|(name, _)| name).collect();

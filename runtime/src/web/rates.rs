@@ -71,6 +71,8 @@ pub struct InputRate {
     pub bytes: Rate,
     /// Messages it answers.
     pub messages: Rate,
+    /// Events it has no room for.
+    pub shed: Rate,
     before: Option<Times>,
     /// How long each of the messages took that were answered last, beat by beat.
     lately: VecDeque<Times>,
@@ -80,6 +82,7 @@ impl InputRate {
     fn look(&mut self, stats: &InputStats, seconds: f64) {
         self.events.look(stats.received.get(), seconds);
         self.bytes.look(stats.bytes.get(), seconds);
+        self.shed.look(stats.shed.total(), seconds);
         let times = stats.latency.read();
         self.messages.look(times.count(), seconds);
         if let Some(before) = self.before.replace(times.clone()) {

@@ -12,7 +12,7 @@
 //! A show goes on for a while after its last page has gone, so that one that comes back finds what it missed.
 
 use crate::clock;
-use crate::ingest::Subscription;
+use crate::ingest::{LEFT, Subscription};
 use crate::web::App;
 use crate::web::answer::Failure;
 use crate::web::reader::{Heard, Reader};
@@ -251,7 +251,14 @@ impl Ledger {
                 frame.push(b',');
             }
             let from = frame.len();
-            encode_event(&mut frame, &kept.event());
+            let event = kept.event();
+            encode_event(&mut frame, &event);
+            if event.slot() == LEFT {
+                frame.pop();
+                let comma = if frame.last() == Some(&b'{') { "" } else { "," };
+                frame.extend_from_slice(comma.as_bytes());
+                frame.extend_from_slice(b"\"left\":true}");
+            }
             let text: Box<[u8]> = frame[from..].into();
             self.bytes += text.len();
             self.changes.push_back((number, *key, text));
@@ -326,6 +333,8 @@ impl Changes {
             self.latest.push((key, Kept::new(event)));
         } else {
             self.skipped += 1;
+            // There will be no further word of it.
+            self.missed |= event.slot() == LEFT;
         }
     }
 

@@ -37,7 +37,8 @@ struct Node {
 struct Edge {
     from: String,
     to: String,
-    /// Not known where a rule has several outputs, and of what a desk of alerts tells.
+    /// Not known where a rule has several outputs, where rules send to what asks for events itself, and of what a desk of
+    /// alerts tells.
     per_second: Option<f64>,
 }
 
@@ -60,7 +61,8 @@ fn topology(app: &Shared) -> Topology {
                 "" => stats.kind.to_owned(),
                 address => format!("{} on {address}", stats.kind),
             };
-            let status = "ok".to_owned();
+            let sheds = rates.inputs.get(&name).is_some_and(|rate| rate.shed.per_second() > 0.0);
+            let status = if sheds { "shedding" } else { "ok" }.to_owned();
             nodes.push(Node { id, kind: "input", name, per_second, queued: 0, status, detail });
         }
         let trouble = telemetry.log.trouble();
@@ -115,6 +117,11 @@ fn topology(app: &Shared) -> Topology {
         }
         for (name, stats) in telemetry.outputs() {
             let per_second = rates.outputs.get(&name).map_or(0.0, |rate| rounded(rate.per_second()));
+            if stats.asks.get().is_some() {
+                let to = format!("output:{name}");
+                let alone = edges.iter().all(|edge| edge.to != to);
+                edges.push(Edge { from: "log".into(), to, per_second: alone.then_some(per_second) });
+            }
             nodes.push(output(name, &stats, per_second));
         }
     });

@@ -54,6 +54,10 @@ impl Receiver for Alertmanager {
         &mut self.daemon
     }
 
+    fn is_reminded(&self) -> bool {
+        true
+    }
+
     fn read(&mut self, load: &Load) -> Result<Arrived> {
         let alerts = get(self.port, "/api/v2/alerts")?.json()?;
         let mut arrived = vec![Vec::new(); load.streams];

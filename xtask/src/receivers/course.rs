@@ -109,6 +109,11 @@ pub fn run(kind: &Kind, settings: &Settings<'_>) -> Result<Outcome> {
     let books = node.drain(load.events())?;
     let (arrived, lost) = settled(&mut *receiver, &load, kind.loss)?;
     let repeated = compare(&arrived, &load)?;
+    if receiver.is_reminded() {
+        receiver.daemon().kill()?;
+        receiver.start().context("its start once the load had ended")?;
+        settled(&mut *receiver, &load, kind.loss).context("killed once the load had ended")?;
+    }
     let per_second = STREAMS as f64 / PACE.as_secs_f64();
     let bound = match kind.loss {
         Loss::Nothing => 0,

@@ -94,6 +94,7 @@ async function work(harness, url) {
     await fill(page, { note: "false alarm" });
     await page.locator('dialog.ask button:text-is("resolve")').click();
     for (const id of ids) await page.locator(`#${id}`).waitFor({ state: "detached" });
+    harness.check(!/marked/u.test(await page.locator(".bulk .check").innerText()), "nothing is marked now");
     await page.locator('.tabs button:text-is("resolved")').click();
     for (const id of ids) await page.locator(`#${id}.alert-resolved`).waitFor();
   });

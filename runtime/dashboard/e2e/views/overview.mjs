@@ -37,6 +37,14 @@ export async function run(harness) {
     const before = await uptime();
     await harness.until("the uptime to move", async () => (await uptime()) !== before);
   });
+  await harness.step("trouble of the node stands on top, and the oldest alert a key away", async () => {
+    harness.check((await wall.locator(".wall-banner").count()) > 0, "there is a banner");
+    const oldest = await wall.locator(".wall-oldest bdi").first().innerText();
+    await wall.keyboard.press("Enter");
+    await wall.locator(".alert-open", { hasText: oldest }).waitFor();
+    await wall.goBack();
+    await wall.locator(".wall-total").last().waitFor();
+  });
   await harness.step("a total leads to its streams", async () => {
     await wall.locator(".wall-total").last().click();
     await wall.locator(".view-grid").waitFor();

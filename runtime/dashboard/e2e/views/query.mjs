@@ -63,6 +63,14 @@ export async function run(harness) {
     await mine(page).waitFor();
     await mine(page).locator("select").selectOption("9");
     await harness.until("its key", async () => (await mine(page).locator("select").inputValue()) === "9");
+    // Saved again under its name it keeps its key, and says that it replaces something.
+    await page.locator(".saved-new input").first().fill(name);
+    await page.locator('.saved-new .primary:text-is("Replace")').click();
+    await harness.until(
+      "the name to be taken",
+      async () => (await page.locator(".saved-new input").first().inputValue()) === "",
+    );
+    harness.check((await mine(page).locator("select").inputValue()) === "9", "it keeps its key");
     await page.waitForTimeout(200);
     await harness.shot(page, "views");
     await harness.accessible(page, "views");

@@ -13,6 +13,12 @@ const ALL = "snapshot,delta,overview,rules,alerts,forwarded";
 /** Frames are numbered by the position of the log that they reach; another run of the server has other numbers. */
 const RUN = Date.now().toString(36);
 
+/** What is said of a stream that does not match. */
+const farewell = ({ host, service, state, metric, time, ttl }) => ({
+  ...{ host, service, state, metric, time, ttl },
+  ...{ description: null, tags: null, left: true },
+});
+
 function stream({ world, query, request, response, events }) {
   const matches = compile(query.get("q") ?? "true");
   const wanted = new Set((query.get("frames") ?? ALL).split(","));
@@ -35,7 +41,7 @@ function stream({ world, query, request, response, events }) {
   frame("rules", ranked(world));
   frame("alerts", alertsOf(world));
   const stop = world.listen((news, beats) => {
-    const changed = news.filter(matches);
+    const changed = news.map((event) => (matches(event) ? event : farewell(event)));
     if (changed.length > 0) frame("delta", { events: changed, skipped: 0 });
     const items = beats % 3 === 0 ? said(news) : [];
     if (items.length > 0) frame("forwarded", { items, skipped: 0 });

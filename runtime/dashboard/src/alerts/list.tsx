@@ -213,6 +213,11 @@ export function List({ act }: { act: preact.ComponentChildren }) {
   void tick.value;
   const now = serverNow();
   listed = list?.alerts ?? [];
+  // What is no longer listed is not meant any more.
+  const stale = list !== null && [...marked.value].some((id) => !listed.some((alert) => alert.id === id));
+  useEffect(() => {
+    if (stale) marked.value = new Set(listed.filter(({ id }) => marked.value.has(id)).map(({ id }) => id));
+  }, [stale]);
   const count = marked.value.size;
   const all = listed.length > 0 && listed.every(({ id }) => marked.value.has(id));
   return (

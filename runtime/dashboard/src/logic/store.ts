@@ -16,14 +16,14 @@ export interface Cell {
   ttl: number;
   /** When its state last changed before our eyes; 0 if it has not. */
   changed: number;
-  /** When we heard that it expired; 0 while it lives. */
+  /** When we heard that it expired, or no longer matches the query; 0 while it is one of the query's streams. */
   gone: number;
 }
 
 /** Streams that are kept; news of more are counted and otherwise ignored. */
 export const MOST_CELLS = 20_000;
 
-/** How long an expired stream is still shown, in milliseconds. */
+/** How long a stream is still shown that has expired or left the query, in milliseconds. */
 export const FAREWELL = 8_000;
 
 /** Riemann's time to live for events that name none, in seconds. */
@@ -92,23 +92,26 @@ export class Store {
     const host = named(event.host);
     const service = named(event.service);
     const state = stateOf(event);
+    const goes = state === "expired" || event.left === true;
     const cell = this.get(host, service);
     if (cell === undefined) {
+      if (event.left === true) return;
       this.add({
         host,
         service,
         event,
         state,
         changed: 0,
-        gone: state === "expired" ? now : 0,
+        gone: goes ? now : 0,
         ...life(event, now),
       });
       return;
     }
     if (cell.state !== state) cell.changed = now;
-    if (state !== "expired") cell.gone = 0;
+    if (!goes) cell.gone = 0;
     else if (cell.gone === 0) cell.gone = now;
-    cell.event = event;
+    // Of a stream that leaves we are told no tags and no attributes; it stays in its groups until it goes.
+    cell.event = event.left === true ? { ...cell.event, ...event, tags: cell.event.tags } : event;
     cell.state = state;
     Object.assign(cell, life(event, now));
   }

@@ -10,6 +10,8 @@ const WINDOW = 5;
 
 export interface Row extends Tapped {
   id: number;
+  /** The connection broke before it: what came meanwhile is not here. */
+  after_break: boolean;
 }
 
 export class Tail {
@@ -19,6 +21,7 @@ export class Tail {
   total = 0;
   skipped = 0;
   private waiting: Row[] = [];
+  private broken = false;
   private counts = new Float64Array(WINDOW);
   private second = 0;
 
@@ -28,6 +31,7 @@ export class Tail {
   clear(): void {
     this.rows = [];
     this.waiting = [];
+    this.broken = false;
     this.total = 0;
     this.skipped = 0;
     this.counts.fill(0);
@@ -35,10 +39,16 @@ export class Tail {
 
   /** Takes an event; it is among the rows after the next `flush`. */
   add(tapped: Tapped, now: number): void {
-    this.waiting.push({ ...tapped, id: this.total++ });
+    this.waiting.push({ ...tapped, id: this.total++, after_break: this.broken });
+    this.broken = false;
     // While paused only the latest wait: none older would be shown.
     if (this.waiting.length >= 2 * this.most) this.waiting.splice(0, this.waiting.length - this.most);
     this.count(1, now);
+  }
+
+  /** Nothing is heard for a while. */
+  breaks(): void {
+    this.broken = this.total > 0;
   }
 
   /** The server left out so many. */

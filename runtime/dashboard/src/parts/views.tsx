@@ -124,6 +124,7 @@ export function Views() {
   const dialog = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState("");
   const [copied, setCopied] = useState(false);
+  const known = saved.value.find((view) => view.name === name.trim());
   const open = showing.value;
   useEffect(() => {
     if (open) dialog.current?.showModal();
@@ -161,7 +162,9 @@ export function Views() {
               onSubmit={(event) => {
                 event.preventDefault();
                 if (name.trim() === "") return;
-                void attempt(() => put(name.trim(), { address: kept() })).then(() => setName(""));
+                void attempt(() => put(name.trim(), { ...known?.view, address: kept() })).then(() =>
+                  setName(""),
+                );
               }}
             >
               <label>
@@ -183,7 +186,7 @@ export function Views() {
                 />
               </label>
               <button type="submit" class="primary" disabled={name.trim() === ""}>
-                Save
+                {known === undefined ? "Save" : "Replace"}
               </button>
               <button
                 type="button"

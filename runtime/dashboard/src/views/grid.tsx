@@ -6,7 +6,7 @@ import { flag, param } from "../address.ts";
 import { course } from "../history.ts";
 import { useKeys } from "../keys.ts";
 import { type Order, worst } from "../logic/axes.ts";
-import { compact, grouped } from "../logic/format.ts";
+import { compact, grouped, timeOfDay } from "../logic/format.ts";
 import { prefixes, tagsOf } from "../logic/groups.ts";
 import { clean, type Name, shown } from "../logic/names.ts";
 import type { Cell } from "../logic/store.ts";
@@ -16,12 +16,11 @@ import {
   opened,
   openStream,
   overview,
-  pause,
-  paused,
   pointed,
   query,
   refusal,
   serverNow,
+  still,
   store,
   tick,
 } from "../page.ts";
@@ -237,9 +236,23 @@ function Groups() {
   );
 }
 
+/** Holds the grid still, or lets it go on. */
+function hold(): void {
+  still.value = still.value === 0 ? serverNow() : 0;
+}
+
 function Tools() {
   return (
     <div class="tools" role="toolbar" aria-label="Grid">
+      <button
+        type="button"
+        class="tool"
+        aria-pressed={still.value > 0}
+        title="Hold the grid still (Space)"
+        onClick={hold}
+      >
+        {still.value > 0 ? `go on, still since ${timeOfDay(still.value)}` : "pause"}
+      </button>
       <div class="pair" role="group" aria-label="Order">
         <button
           type="button"
@@ -304,7 +317,7 @@ function Grid() {
   useEffect(() => {
     if (box.current === null || spacer.current === null || canvas.current === null) return;
     const made = new Board(store, box.current, spacer.current, canvas.current);
-    made.clock(serverNow);
+    made.clock(() => still.value || serverNow());
     board = made;
     made.update(order.value, turned.value, size.value, grouping.value);
     const watch = new ResizeObserver(() => made.resize());
@@ -382,7 +395,7 @@ function Grid() {
     },
     { keys: "+", also: ["="], does: "larger cells", act: () => resize(1) },
     { keys: "-", does: "smaller cells", act: () => resize(-1) },
-    { keys: " ", does: "hold what rules said", act: () => pause(!paused.value) },
+    { keys: " ", does: "pause, or go on", act: hold },
     {
       keys: "Escape",
       when: () => board?.focus !== null && opened.value === null,

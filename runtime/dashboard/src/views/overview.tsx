@@ -5,7 +5,7 @@ import { go, hrefOf } from "../address.ts";
 import type { Alert, States } from "../contract.ts";
 import { useKeys } from "../keys.ts";
 import { bytes, compact, grouped, percent, rate, span } from "../logic/format.ts";
-import { type Health, ofInput, ofOutput, worstFirst } from "../logic/health.ts";
+import { type Health, Losses, ofInput, ofOutput, worstFirst } from "../logic/health.ts";
 import { clean, shown } from "../logic/names.ts";
 import { type State, stateOf } from "../logic/state.ts";
 import { alerts, link, overview, samples, serverNow, settled, tick } from "../page.ts";
@@ -130,15 +130,20 @@ function About({ alert }: { alert: Alert }) {
   );
 }
 
+/** The alerts that nobody has taken, the oldest first. */
+const firing = () =>
+  (alerts.value?.alerts ?? [])
+    .filter(({ status }) => status === "firing")
+    .sort((a, b) => a.since.localeCompare(b.since));
+
+const oldestFiring = () => overview.value?.alerts?.oldest ?? firing()[0] ?? null;
+
 /** The open alerts: the oldest that nobody has taken, large, and as many more as there is room for. */
 function Alerts() {
   void tick.value;
   const list = alerts.value;
-  const firing = (list?.alerts ?? [])
-    .filter(({ status }) => status === "firing")
-    .sort((a, b) => a.since.localeCompare(b.since));
-  const oldest = overview.value?.alerts?.oldest ?? firing[0] ?? null;
-  const others = firing.filter(({ id }) => id !== oldest?.id);
+  const oldest = oldestFiring();
+  const others = firing().filter(({ id }) => id !== oldest?.id);
   const total = list?.firing ?? overview.value?.alerts?.firing ?? 0;
   const taken = list === null ? 0 : list.acknowledged + list.silenced;
   const body = useRef<HTMLUListElement>(null);
@@ -244,8 +249,16 @@ function Side({ title, list }: { title: string; list: Health[] }) {
   );
 }
 
+const losses = new Losses();
+
 export function Overview() {
-  useKeys("Overview", [{ keys: "Enter", does: "the oldest alert", act: () => go("alerts") }]);
+  useKeys("Overview", [
+    {
+      keys: "Enter",
+      does: "the oldest alert",
+      act: () => go("alerts", { alert: oldestFiring()?.id ?? null }),
+    },
+  ]);
   const now = overview.value;
   if (now === null || (now.index_size === 0 && now.events_total === 0)) {
     // Without streams of its own this view is settled once it has an overview.
@@ -262,8 +275,8 @@ export function Overview() {
       <Totals />
       <Rate />
       <Alerts />
-      <Side title="Inputs" list={now.inputs.map(ofInput)} />
-      <Side title="Outputs" list={now.outputs.map(ofOutput)} />
+      <Side title="Inputs" list={now.inputs.map((input) => ofInput(input, losses, Date.now()))} />
+      <Side title="Outputs" list={now.outputs.map((output) => ofOutput(output, losses, Date.now()))} />
     </div>
   );
 }

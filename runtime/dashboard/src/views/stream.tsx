@@ -7,7 +7,7 @@ import { compact, grouped, rate as perSecond, timeOfDay } from "../logic/format.
 import { clean, shown } from "../logic/names.ts";
 import { stateOf } from "../logic/state.ts";
 import { MOST_TAILED, type Row } from "../logic/tail.ts";
-import { missedWhilePaused, pause, paused, query, refusal, said, tick } from "../page.ts";
+import { missedWhilePaused, openStream, pause, paused, query, refusal, said, tick } from "../page.ts";
 import { Explain, explained } from "../parts/explain.tsx";
 import { Glyph } from "../parts/glyph.tsx";
 import { Said } from "../parts/said.tsx";
@@ -22,16 +22,18 @@ const showing = param("show", "", ["", "said"]);
 
 const LIST = "tail";
 
-const placeOf = ({ position, row }: Row) => `${position}:${row}`;
+/** Where an event stands in the log; null for what the index made, which no rule has seen as an event of the log. */
+const placeOf = ({ position, row }: Row) => (row === null ? null : `${position}:${row}`);
 
 /** Moves the open event by so many rows; opens the first when none is. */
 function move(by: number): void {
-  const at = tail.rows.findIndex((row) => placeOf(row) === explained.value);
-  const next = tail.rows[at < 0 ? 0 : Math.max(0, Math.min(tail.rows.length - 1, at + by))];
+  const rows = tail.rows.filter(({ row }) => row !== null);
+  const at = rows.findIndex((row) => placeOf(row) === explained.value);
+  const next = rows[at < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, at + by))];
   if (next === undefined) return;
   hold(true);
-  explained.set(placeOf(next), explained.value === "");
-  document.getElementById(`event-${placeOf(next)}`)?.scrollIntoView({ block: "nearest" });
+  explained.set(placeOf(next) ?? "", explained.value === "");
+  document.getElementById(`event-${next.id}`)?.scrollIntoView({ block: "nearest" });
 }
 
 function Line({ row, open }: { row: Row; open: boolean }) {
@@ -40,11 +42,21 @@ function Line({ row, open }: { row: Row; open: boolean }) {
   const place = placeOf(row);
   return (
     <li
-      id={`event-${place}`}
+      id={`event-${row.id}`}
       class={`event event-${state} ${open ? "event-open" : ""}`}
       aria-current={open ? "true" : undefined}
     >
-      <button type="button" onClick={() => explained.set(open ? "" : place, explained.value === "")}>
+      <button
+        type="button"
+        title={
+          place === null ? "Nothing was heard of this stream any more: how it went until then" : undefined
+        }
+        onClick={() =>
+          place === null
+            ? openStream(event.host, event.service)
+            : explained.set(open ? "" : place, explained.value === "")
+        }
+      >
         <time>{event.time === null ? "" : timeOfDay(Date.parse(event.time), true)}</time>
         <span class={`event-state ink-${state}`}>
           <Glyph state={state} />
@@ -66,6 +78,9 @@ function Line({ row, open }: { row: Row; open: boolean }) {
           ))}
         </span>
       </button>
+      {row.after_break && (
+        <p class="event-break">The connection broke here: what came meanwhile is not listed.</p>
+      )}
     </li>
   );
 }

@@ -195,7 +195,9 @@ const ROOM = 90;
 /** How full the queue of an output is, where the node tells its room. */
 function fullness({ kind, name, queued }: TopologyNode): number {
   const room =
-    kind === "output" ? overview.value?.outputs.find((output) => output.name === name)?.capacity : 0;
+    kind === "output" || kind === "alerts"
+      ? overview.value?.outputs.find((output) => output.name === name)?.capacity
+      : 0;
   return room === undefined || room === 0 ? 0 : Math.min(1, (queued ?? 0) / room);
 }
 

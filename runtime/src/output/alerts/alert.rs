@@ -188,6 +188,9 @@ pub struct Told {
     pub flapping: bool,
     /// When.
     pub at: At,
+    /// When they first heard of it.
+    #[serde(default)]
+    pub first: At,
 }
 
 /// A line of an alert's history.

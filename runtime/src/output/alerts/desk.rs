@@ -477,8 +477,11 @@ impl Desk {
     fn escalate(&mut self, now: At, out: &mut Doings) {
         for number in 0..self.settings.escalate.len() {
             let after = self.settings.escalate[number].after;
+            // Nobody fails to answer before somebody has been asked.
             let due = self.alerts.values().filter(|alert| {
-                alert.is_unattended() && alert.escalated == number && now.since(alert.opened) >= after
+                let asked = alert.told.as_ref().map(|told| told.first.max(alert.opened));
+                let long = asked.is_some_and(|asked| now.since(asked) >= after);
+                alert.is_unattended() && alert.escalated == number && long
             });
             let by_group = grouped(due, Kind::Escalated);
             if by_group.is_empty() || self.room(now) == 0 {
@@ -589,7 +592,8 @@ impl Desk {
             alert.informed.clear();
             alert.states.clear();
         } else {
-            alert.told = Some(Told { state: alert.state.clone(), flapping: alert.flapping, at: now });
+            let first = alert.told.as_ref().map_or(now, |told| told.first);
+            alert.told = Some(Told { state: alert.state.clone(), flapping: alert.flapping, at: now, first });
         }
     }
 

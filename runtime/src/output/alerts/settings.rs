@@ -56,7 +56,7 @@ pub struct Settings {
 /// `[[outputs.NAME.escalate]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// How long after the alert opened.
+    /// How long after people were first told.
     pub after: Duration,
     /// Outputs that hear of it.
     pub to: Vec<String>,

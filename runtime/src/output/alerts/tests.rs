@@ -321,6 +321,34 @@ fn what_nobody_acknowledges_goes_to_others_and_they_hear_of_its_end() {
 }
 
 #[test]
+fn nobody_is_called_in_before_somebody_has_been_told() {
+    let escalate = vec![Step { after: secs(60), to: vec!["oncall".into()] }];
+    let mut scene =
+        Scene::new(Settings { escalate, group_by: vec!["host".into()], group_wait: secs(30), ..to_slack() });
+    let until = scene.now.plus(secs(100));
+    let made = scene.change(|board, now, out| board.add_silence(now, "true", "moving", "ann", until, out));
+    made.unwrap();
+    scene.event("web1", "cpu", "critical");
+    scene.wait(110);
+    assert_eq!(scene.status(), Status::Firing, "the silence has ended, and it waits for others of its group");
+    assert!(scene.heard("oncall").is_empty());
+    scene.event("web1", "cpu", "ok");
+    scene.wait(200);
+    assert!(scene.heard("slack").is_empty() && scene.heard("oncall").is_empty());
+
+    scene.event("web1", "cpu", "critical");
+    scene.wait(30);
+    assert_eq!(scene.heard("slack"), ["firing web1/cpu=critical"]);
+    scene.wait(59);
+    assert!(scene.heard("oncall").is_empty());
+    scene.wait(1);
+    assert_eq!(scene.heard("oncall"), ["escalated web1/cpu=critical"]);
+    scene.event("web1", "cpu", "ok");
+    scene.wait(400);
+    assert_eq!(scene.heard("oncall"), ["escalated web1/cpu=critical", "resolved web1/cpu=ok"]);
+}
+
+#[test]
 fn taking_an_acknowledgement_back_lets_time_go_on() {
     let escalate = vec![Step { after: secs(60), to: vec!["oncall".into()] }];
     let mut scene = Scene::new(Settings { escalate, ..to_slack() });
@@ -523,7 +551,7 @@ fn believed(heard: &[Notice]) -> BTreeMap<String, Option<String>> {
     for item in heard.iter().flat_map(|notice| &notice.items) {
         match item.kind() {
             Kind::Resolved => _ = open.remove(&item.id),
-            Kind::Escalated | Kind::Acknowledged => {}
+            Kind::Acknowledged => {}
             _ => _ = open.insert(item.id.clone(), item.state.clone()),
         }
     }
@@ -616,7 +644,11 @@ proptest! {
             .filter(|alert| alert.is_open())
             .map(|alert| (alert.id.clone(), alert.state.clone()))
             .collect();
-        prop_assert_eq!(believed, open);
+        prop_assert_eq!(&believed, &open);
+        // Whoever was called in knows as much of what they were called in for.
+        for (id, state) in self::believed(scene.heard.get("oncall").map_or(&[], Vec::as_slice)) {
+            prop_assert_eq!(Some(&state), open.get(&id));
+        }
         let mut ids: Vec<&String> =
             scene.heard.get("slack").into_iter().flatten().map(|notice| &notice.id).collect();
         let all = ids.len();
