@@ -9,6 +9,7 @@
 
 mod alertmanager;
 mod carbon;
+mod certificate;
 mod collectd;
 mod course;
 mod daemon;

@@ -1,7 +1,8 @@
-//! NATS: a stream of JetStream's, read back from its first message to its last.
+//! NATS: a stream of JetStream's, written over TLS and read back from its first message to its last.
 
+use super::certificate::{self, Certificate};
 use super::course::Load;
-use super::daemon::{Daemon, listens, ports};
+use super::daemon::{Daemon, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
 use crate::program::find;
 use anyhow::{Context, Result, bail};
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// Each message is acknowledged, and known by its `Nats-Msg-Id`.
 pub const JETSTREAM: Kind = Kind {
     name: "nats-jetstream",
-    needs: &["nats-server"],
+    needs: &["nats-server", certificate::NEEDS],
     loss: Loss::Nothing,
     repeats: Repeats::Never,
     make,
@@ -27,22 +28,31 @@ const STREAM: &str =
 struct Nats {
     daemon: Daemon,
     port: u16,
+    certificate: Certificate,
 }
 
 fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let [port] = ports()?;
     let store = folder.join("jetstream").display().to_string();
-    let words = ["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", &store];
+    let certificate = Certificate::new(folder)?;
+    // We read in plain text.
+    let config = format!(
+        "allow_non_tls: true\ntls {{ cert_file: {:?}, key_file: {:?} }}\n",
+        certificate.chain, certificate.key
+    );
+    let config = write(folder, "nats.conf", &config)?;
+    let words = ["-c", &config, "-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", &store];
     let daemon = Daemon::new(find("nats-server").context("nats-server")?, words, folder.join("nats.log"))
         .ready_when(move || listens(port));
-    Ok(Box::new(Nats { daemon, port }))
+    Ok(Box::new(Nats { daemon, port, certificate }))
 }
 
 impl Receiver for Nats {
     fn output(&self) -> String {
         format!(
-            "type = \"nats\"\naddress = \"127.0.0.1:{}\"\njetstream = true\nsubject = \"load.{{{{ host }}}}\"\n",
-            self.port
+            "type = \"nats\"\naddress = \"127.0.0.1:{}\"\njetstream = true\nsubject = \"load.{{{{ host }}}}\"\n{}",
+            self.port,
+            self.certificate.settings()
         )
     }
 

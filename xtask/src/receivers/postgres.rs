@@ -1,5 +1,6 @@
-//! PostgreSQL: a table that the output made, read back with psql.
+//! PostgreSQL: a table that the output made, read back with psql; over TLS alone.
 
+use super::certificate::{self, Certificate};
 use super::course::Load;
 use super::daemon::{Daemon, ports};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 /// A transaction for each batch, and a key for each row.
 pub const TABLE: Kind = Kind {
     name: "postgresql",
-    needs: &["psql", "setpriv"],
+    needs: &["psql", "setpriv", certificate::NEEDS],
     loss: Loss::Nothing,
     repeats: Repeats::Never,
     make,
@@ -26,6 +27,7 @@ struct Postgres {
     bin: PathBuf,
     /// Where another user than root can be.
     folder: PathBuf,
+    certificate: Certificate,
 }
 
 /// The folder of Debian's newest server: only clients are on the path.
@@ -51,8 +53,9 @@ fn make(_: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
     let folder = std::env::temp_dir().join(format!("tidegate-postgresql-{}-{port}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let before = as_nobody_special()?;
+    let certificate = Certificate::new(&folder)?;
     if before[0] == "setpriv" {
-        done(Command::new("chown").arg("postgres").arg(&folder))?;
+        done(Command::new("chown").arg("-R").arg("postgres").arg(&folder))?;
     }
     let data = folder.join("data").display().to_string();
     let mut initdb = Command::new(&before[0]);
@@ -69,11 +72,16 @@ fn make(_: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
         "--no-locale",
     ]);
     done(initdb.current_dir(&folder))?;
+    std::fs::write(folder.join("data/pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")?;
     let mut words = before[1..].to_vec();
     words.push(bin.join("postgres").display().to_string());
     let socket = folder.display().to_string();
     let port_word = port.to_string();
     words.extend(["-D", &data, "-p", &port_word, "-h", "127.0.0.1", "-k", &socket].map(String::from));
+    let (chain, key) = (&certificate.chain, &certificate.key);
+    for setting in ["ssl=on", &format!("ssl_cert_file={chain}"), &format!("ssl_key_file={key}")] {
+        words.extend(["-c".to_owned(), setting.to_owned()]);
+    }
     let daemon = Daemon::new(&before[0], words, folder.join("postgres.log")).ready_when({
         let (port, program) = (port.to_string(), bin.join("pg_isready"));
         move || {
@@ -81,7 +89,7 @@ fn make(_: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
             ask.args(["-q", "-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success())
         }
     });
-    Ok(Box::new(Postgres { daemon, port, bin, folder }))
+    Ok(Box::new(Postgres { daemon, port, bin, folder, certificate }))
 }
 
 fn done(command: &mut Command) -> Result<String> {
@@ -111,8 +119,9 @@ impl Receiver for Postgres {
     fn output(&self) -> String {
         format!(
             "type = \"postgres\"\naddress = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\nusername = \"load\"\n\
-             create_table = true\n",
-            self.port
+             create_table = true\n{}",
+            self.port,
+            self.certificate.settings()
         )
     }
 

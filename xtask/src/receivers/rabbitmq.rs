@@ -1,5 +1,6 @@
-//! RabbitMQ: a durable queue, read back by its Python client.
+//! RabbitMQ: a durable queue, written over TLS and read back by its Python client.
 
+use super::certificate::{self, Certificate};
 use super::course::Load;
 use super::daemon::{Daemon, PYTHON, listens, ports, write};
 use super::{Arrived, Kind, Loss, Receiver, Repeats};
@@ -11,7 +12,7 @@ use std::process::Command;
 /// Each message is confirmed when it is on disk. What was not confirmed in time comes again.
 pub const QUEUE: Kind = Kind {
     name: "rabbitmq",
-    needs: &["rabbitmq-server", "epmd", "python3"],
+    needs: &["rabbitmq-server", "epmd", "python3", certificate::NEEDS],
     loss: Loss::Nothing,
     repeats: Repeats::Batches,
     make,
@@ -41,15 +42,22 @@ struct Rabbit {
     names: Daemon,
     daemon: Daemon,
     port: u16,
+    /// The port for TLS.
+    secure: u16,
+    certificate: Certificate,
     client: String,
 }
 
 fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
-    let [port, names, distribution] = ports()?;
+    let [port, secure, names, distribution] = ports()?;
+    let certificate = Certificate::new(folder)?;
     let home = folder.display().to_string();
     let config = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users.guest = true\nlog.console = false\n\
-         disk_free_limit.absolute = 10MB\nvm_memory_high_watermark.absolute = 1GB\n"
+         disk_free_limit.absolute = 10MB\nvm_memory_high_watermark.absolute = 1GB\n\
+         listeners.ssl.1 = 127.0.0.1:{secure}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+         ssl_options.keyfile = {}\n",
+        certificate.authority, certificate.chain, certificate.key
     );
     let config = write(folder, "rabbitmq.conf", &config)?;
     let plugins = write(folder, "enabled_plugins", "[].\n")?;
@@ -73,9 +81,9 @@ fn make(folder: &Path, _: &Path) -> Result<Box<dyn Receiver>> {
         // It listens before it is ready to talk.
         .ready_when({
             let client = client.clone();
-            move || listens(port) && ask(&client, port, "declare").is_ok()
+            move || listens(port) && listens(secure) && ask(&client, port, "declare").is_ok()
         });
-    Ok(Box::new(Rabbit { names: epmd, daemon, port, client }))
+    Ok(Box::new(Rabbit { names: epmd, daemon, port, secure, certificate, client }))
 }
 
 fn ask(client: &str, port: u16, work: &str) -> Result<String> {
@@ -89,8 +97,9 @@ fn ask(client: &str, port: u16, work: &str) -> Result<String> {
 impl Receiver for Rabbit {
     fn output(&self) -> String {
         format!(
-            "type = \"amqp\"\naddress = \"127.0.0.1:{}\"\nrouting_key = \"load\"\ntimeout = \"10s\"\n",
-            self.port
+            "type = \"amqp\"\naddress = \"127.0.0.1:{}\"\nrouting_key = \"load\"\ntimeout = \"10s\"\n{}",
+            self.secure,
+            self.certificate.settings()
         )
     }
 
