@@ -263,6 +263,7 @@ impl Node {
             http_ack: config.http.ack,
             riemann_ack: config.websocket.ack,
             allow_remote: config.http.allow_remote,
+            token: config.http.token.as_ref().map(|token| web::Token::new(token.reveal())),
             sse_headers: config.sse.headers,
             limits: web::Limits::default(),
         };

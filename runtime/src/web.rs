@@ -42,6 +42,7 @@ mod views;
 mod vocabulary;
 mod when;
 
+pub use guard::Token;
 pub use views::Views;
 
 use crate::archive::Archive;
@@ -115,6 +116,8 @@ pub struct Web {
     pub riemann_ack: Level,
     /// Serve names other than loopback ones.
     pub allow_remote: bool,
+    /// What changes need.
+    pub token: Option<Token>,
     /// What is added to the head of each answer on the port for server-sent events.
     pub sse_headers: HeaderMap,
     /// What a stranger can make us hold.
@@ -259,7 +262,12 @@ impl Web {
         let port = |listener: Option<TcpListener>, port: Port| {
             let (app, stop) = (app.clone(), stop.clone());
             let readers = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).filter(|_| port == Port::Sse).cloned();
-            let policy = Policy { allow_remote: self.allow_remote, riemann: port != Port::Api, readers };
+            let policy = Policy {
+                allow_remote: self.allow_remote,
+                riemann: port != Port::Api,
+                readers,
+                token: self.token,
+            };
             let headers = headers.clone();
             async move {
                 let Some(listener) = listener else { return };

@@ -27,6 +27,7 @@ if (options.tidegate === undefined || options.out === undefined) {
 const SETTINGS = `
 [http]
 address = "127.0.0.1:0"
+token = "open-sesame-open-sesame"
 
 [websocket]
 enabled = false
@@ -42,6 +43,7 @@ incidents = "10s"
 type = "alerts"
 `;
 
+const TOKEN = "open-sesame-open-sesame";
 const RULE = "slow-requests";
 const row = (page) => page.locator(".rule", { has: page.locator(`bdi:text-is("${RULE}")`) });
 const generation = (page, number) => row(page).locator(`text=/generation ${number}\\b/`);
@@ -52,6 +54,20 @@ async function settle(page, fields) {
   for (const [name, value] of Object.entries(fields)) await ask.locator(`#ask-${name}`).fill(value);
   await ask.locator("button[type=submit]").click();
   await ask.waitFor({ state: "detached" });
+}
+
+/** Says the token that the node asks for. */
+async function token(harness, page, text) {
+  await page.locator(".unlock input").waitFor();
+  await harness.shot(page, "live-locked");
+  await page.locator(".unlock input").fill(text);
+  await page.locator(".unlock input").press("Enter");
+  await harness.until(
+    "another question or none",
+    async () =>
+      (await page.locator(".unlock").count()) === 0 ||
+      (await page.locator(".unlock input").inputValue()) === "",
+  );
 }
 
 async function deployed(page) {
@@ -79,6 +95,8 @@ async function run(harness, page) {
   await harness.step("a module that is dropped onto the page is deployed, and runs", async () => {
     await harness.live(page);
     await drop(page, moduleOf("latency_state"));
+    await token(harness, page, "something-else-entirely");
+    await token(harness, page, TOKEN);
     await page.locator("#name").waitFor();
     await page.locator("#name").fill(RULE);
     await page.locator("#set-limit_ms").fill("250");
@@ -323,6 +341,7 @@ try {
     // The node refuses what we ask it to refuse, and is not there while it is not.
     allowed: (message) =>
       (/422/u.test(message.text()) && message.location().url.includes("/api/v1/rules/")) ||
+      (/401/u.test(message.text()) && message.location().url.includes("/api/v1/modules/inspect")) ||
       /net::ERR_/u.test(message.text()),
   });
   await harness.step("live, all of it", () => run(harness, page));

@@ -38,17 +38,35 @@ export function urlOf(path: string, query: Query = {}): URL {
 }
 
 const KEY = "tidegate.by";
+const TOKEN = "tidegate.token";
 
-function rememberedName(): string {
+function remembered(store: () => Storage, key: string): string {
   try {
-    return localStorage.getItem(KEY) ?? "";
+    return store().getItem(key) ?? "";
   } catch {
     return "";
   }
 }
 
+/** What this node wants before it changes anything; kept until the browser is closed. */
+let token = remembered(() => sessionStorage, TOKEN);
+
+/** Whether a change was refused for want of the token. */
+export const locked = signal(false);
+
+/** From now on changes come with this token. */
+export function unlock(text: string): void {
+  token = text;
+  locked.value = false;
+  try {
+    sessionStorage.setItem(TOKEN, text);
+  } catch {
+    // Then it lasts as long as the page.
+  }
+}
+
 /** Who sits before this page; said with each change. */
-export const by = signal(rememberedName());
+export const by = signal(remembered(() => localStorage, KEY));
 
 export function sign(name: string): void {
   by.value = name;
@@ -65,7 +83,7 @@ const plain = (text: string): string =>
     .normalize("NFKD")
     .replace(/\p{M}/gu, "")
     .replace(/[^\x20-\x7e]/gu, "?")
-    .slice(0, 100);
+    .slice(0, 256);
 
 async function failed(answer: Response): Promise<Failed> {
   const body: unknown = await answer.json().catch(() => null);
@@ -121,6 +139,7 @@ export async function send<T>(
 ): Promise<T | null> {
   const headers: Record<string, string> = { ...more };
   if (by.value !== "") headers["x-tidegate-by"] = plain(by.value);
+  if (token !== "") headers.authorization = `Bearer ${plain(token)}`;
   let bytes: BodyInit | null = null;
   if (body instanceof Blob || body instanceof ArrayBuffer || body instanceof Uint8Array) {
     headers["content-type"] = "application/wasm";
@@ -129,7 +148,13 @@ export async function send<T>(
     headers["content-type"] = "application/json";
     bytes = JSON.stringify(body);
   }
-  const answer = await ask(urlOf(path, query), { method, headers, body: bytes }, patience, signal);
+  let answer: Response;
+  try {
+    answer = await ask(urlOf(path, query), { method, headers, body: bytes }, patience, signal);
+  } catch (error) {
+    if (error instanceof Failed && error.status === 401) locked.value = true;
+    throw error;
+  }
   const text = await answer.text();
   return text === "" ? null : (JSON.parse(text) as T);
 }

@@ -15,6 +15,7 @@ import { Help, helping } from "./parts/help.tsx";
 import { Nav } from "./parts/nav.tsx";
 import { Notices } from "./parts/notice.tsx";
 import { focusQuery } from "./parts/query.tsx";
+import { Unlock } from "./parts/unlock.tsx";
 import { openViews, Views, workspace } from "./parts/views.tsx";
 import { DropZone } from "./rules/drop.tsx";
 import { turnTheme } from "./theme.ts";
@@ -78,6 +79,7 @@ export function App() {
       <div class="page-body">
         <Head />
         <Lost />
+        <Unlock over />
         <main class={`view view-${viewName.value}`} key={viewName.value}>
           <Body />
         </main>

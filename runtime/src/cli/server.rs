@@ -2,6 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use crate::output::tls;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
@@ -46,6 +47,19 @@ fn who() -> String {
     let host = sysinfo::System::host_name();
     let who = format!("{}@{}", user.as_deref().unwrap_or("somebody"), host.as_deref().unwrap_or("somewhere"));
     who.chars().filter(|c| c.is_ascii_graphic()).take(200).collect()
+}
+
+/// The header with the token that a node may want before it changes anything. A command line is no place for one.
+fn token() -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.trim().is_empty()) {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| {
+            Failure::say(Exit::Usage, "TIDEGATE_TOKEN: plain letters, digits and signs were expected")
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
 }
 
 /// A node.
@@ -105,6 +119,7 @@ impl Server {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
+            .default_headers(token()?)
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE);
         Ok(Self { base, client: client.build().map_err(|error| Failure::new(Exit::Bug, error))? })

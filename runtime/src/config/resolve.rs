@@ -106,9 +106,7 @@ fn http(mut at: Section<'_>, logs: bool) -> Http {
     if address.ip().is_loopback() || allow_remote {
         open_to_others(&at, "address", address);
     } else {
-        let message = format!(
-            "{address} would let every machine that reaches it deploy rules: there are no passwords yet"
-        );
+        let message = format!("{address} would let every machine that reaches it read all there is");
         let problem = Problem::new(at.spot_of("address"), message);
         at.error(
             problem.hint(
@@ -116,6 +114,16 @@ fn http(mut at: Section<'_>, logs: bool) -> Http {
             ),
         );
     }
+    let token = at.secret_if_given("token").filter(|token| {
+        let good = (16..=256).contains(&token.reveal().len())
+            && token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
+        if !good {
+            let message = "`token` has 16 to 256 letters, digits and signs, without spaces".to_owned();
+            let problem = Problem::new(at.secret_spot("token"), message);
+            at.error(problem.hint("such as what `openssl rand -hex 16` prints"));
+        }
+        good
+    });
     let ack = ack(&mut at, logs);
     let public_url = at.text("public_url", "\"https://tidegate.example\"");
     if let Some(url) = &public_url
@@ -129,7 +137,7 @@ fn http(mut at: Section<'_>, logs: bool) -> Http {
         );
     }
     at.finish();
-    Http { ack, address, allow_remote, public_url }
+    Http { ack, address, allow_remote, token, public_url }
 }
 
 fn websocket(mut at: Section<'_>, logs: bool) -> WebSocket {

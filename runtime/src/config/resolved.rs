@@ -2,6 +2,7 @@
 
 use super::outputs::OutputKind;
 use super::problem::{Problem, Source};
+use super::section::Secret;
 use crate::dead_letters::Keep;
 use crate::history;
 use crate::telemetry::Level;
@@ -94,6 +95,8 @@ pub struct Http {
     pub address: SocketAddr,
     /// Whether others than this machine may reach them.
     pub allow_remote: bool,
+    /// What changes need, wherever they come from. Without one only this machine may make any.
+    pub token: Option<Secret>,
     /// Where people find the page, if that is not the address.
     pub public_url: Option<String>,
 }

@@ -272,7 +272,7 @@ fn whoever_opens_the_control_interface_says_so() {
         "[http]\naddress = \"0.0.0.0:5559\"\n",
         &[],
         &expect![[r#"
-        error: 0.0.0.0:5559 would let every machine that reaches it deploy rules: there are no passwords yet
+        error: 0.0.0.0:5559 would let every machine that reaches it read all there is
          --> tidegate.toml:2:11
           |
         2 | address = "0.0.0.0:5559"

@@ -1,8 +1,11 @@
 //! What stands before every route: whose request it is, and what happens when we make a mistake.
 //!
-//! The node listens on loopback and asks for no password, so the danger is a browser on the same machine that runs a
-//! stranger's page. Two checks hold against it: the `Host` must be a loopback name (a stranger's name that was made to
-//! resolve to 127.0.0.1 is not), and nothing that changes anything may come from another origin.
+//! While the node listens on loopback the danger is a browser on the same machine that runs a stranger's page. Two checks
+//! hold against it: the `Host` must be a loopback name (a stranger's name that was made to resolve to 127.0.0.1 is not), and
+//! nothing that changes anything may come from another origin.
+//!
+//! Where others may ask, too, they may only read, until there is a token; with one, every change needs it, wherever it comes
+//! from. Events are no change in this sense: whoever reaches the port for them may send them.
 
 use crate::web::answer::Failure;
 use axum::extract::{Request, State};
@@ -10,8 +13,23 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+
+/// Whoever is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The hash of the token that changes need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(blake3::Hash);
+
+impl Token {
+    /// Only its hash is kept; hashes are compared in constant time.
+    pub fn new(text: &str) -> Self {
+        Self(blake3::hash(text.as_bytes()))
+    }
+}
 
 /// Whose requests are served.
 #[derive(Clone, Debug)]
@@ -22,12 +40,24 @@ pub struct Policy {
     pub riemann: bool,
     /// The `access-control-allow-origin` that the operator has set: those pages may read here.
     pub readers: Option<HeaderValue>,
+    /// What changes need, if there is one.
+    pub token: Option<Token>,
 }
 
 /// Lets a request through, or says why not.
 pub async fn check(State(policy): State<Policy>, request: Request, next: Next) -> Response {
-    if let Err(failure) = policy.admit(request.method(), request.uri().path(), request.headers()) {
-        return nosniff(failure.into_response());
+    let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+    // Whoever cannot be told is somebody else.
+    let own = request.extensions().get().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+    let admitted =
+        policy.admit(method, path, headers).and_then(|()| policy.entrust(method, path, headers, own));
+    if let Err(failure) = admitted {
+        let locked = failure.status() == StatusCode::UNAUTHORIZED;
+        let mut response = nosniff(failure.into_response());
+        if locked {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        return response;
     }
     let origin = request.headers().get(header::ORIGIN).filter(|_| policy.riemann).cloned();
     let mut response = nosniff(next.run(request).await);
@@ -78,11 +108,41 @@ impl Policy {
             let reader = self.readers.as_ref().is_some_and(|readers| *readers == "*" || readers == origin);
             own || is_loopback(name(authority)) || ((self.allow_remote || reader) && !writes)
         } else {
-            let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-            safe || host.is_some_and(|host| same(host, authority))
+            is_safe(method) || host.is_some_and(|host| same(host, authority))
         };
         if fine { Ok(()) } else { refuse(format!("pages of `{origin}` may not do this")) }
     }
+
+    /// Whether a change may be made by whoever asks for it; `own` is this machine.
+    fn entrust(&self, method: &Method, path: &str, headers: &HeaderMap, own: bool) -> Result<(), Failure> {
+        let sends = path == "/api/v1/events";
+        if self.riemann || is_safe(method) || sends {
+            return Ok(());
+        }
+        let Some(token) = &self.token else {
+            return match own {
+                true => Ok(()),
+                false => Err(Failure::new(
+                    StatusCode::FORBIDDEN,
+                    "this node has no token, so only its own machine may change anything: set http.token",
+                )),
+            };
+        };
+        let given = headers.get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
+        let given = given.and_then(|given| given.strip_prefix("Bearer ")).map(Token::new);
+        match given {
+            Some(given) if given == *token => Ok(()),
+            Some(_) => Err(Failure::new(StatusCode::UNAUTHORIZED, "this is not the token of this node")),
+            None => {
+                let message = "changes need this node's token, as `authorization: Bearer TOKEN`";
+                Err(Failure::new(StatusCode::UNAUTHORIZED, message))
+            }
+        }
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// The name in `name:port`, `[::1]:port`.
@@ -114,7 +174,7 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_served_unless_remote_access_is_allowed() {
-        let local = Policy { allow_remote: false, riemann: false, readers: None };
+        let local = Policy { allow_remote: false, riemann: false, readers: None, token: None };
         let open = Policy { allow_remote: true, ..local.clone() };
         for host in ["localhost", "LOCALHOST:5559", "127.0.0.1:5559", "[::1]:5559", "board.localhost:1"] {
             assert!(admits(&local, Method::GET, "/", host, ""), "{host}");
@@ -130,7 +190,7 @@ mod tests {
     #[test]
     fn changes_come_from_the_same_origin_only() {
         for allow_remote in [false, true] {
-            let policy = Policy { allow_remote, riemann: false, readers: None };
+            let policy = Policy { allow_remote, riemann: false, readers: None, token: None };
             let put = |origin| admits(&policy, Method::PUT, "/api/v1/rules/a", "localhost:5559", origin);
             assert!(put(""));
             assert!(put("http://localhost:5559"));
@@ -147,9 +207,41 @@ mod tests {
     }
 
     #[test]
+    fn who_may_change_something_is_this_machine_or_whoever_has_the_token() {
+        let open = Policy { allow_remote: true, riemann: false, readers: None, token: None };
+        let locked = Policy { token: Some(Token::new("s3cret-s3cret")), ..open.clone() };
+        let boards = Policy { riemann: true, ..locked.clone() };
+        let asks = |policy: &Policy, method: Method, path: &str, given: &str, own: bool| {
+            let mut headers = HeaderMap::new();
+            if !given.is_empty() {
+                headers.insert(header::AUTHORIZATION, given.parse().unwrap());
+            }
+            policy.entrust(&method, path, &headers, own).map_or_else(|no| no.status().as_u16(), |()| 200)
+        };
+        let (rule, events) = ("/api/v1/rules/a", "/api/v1/events");
+        assert_eq!(asks(&open, Method::PUT, rule, "", true), 200);
+        assert_eq!(asks(&open, Method::PUT, rule, "", false), 403);
+        for own in [true, false] {
+            for (given, status) in [
+                ("", 401),
+                ("Bearer s3cret-s3cre", 401),
+                ("s3cret-s3cret", 401),
+                ("Bearer s3cret-s3cret", 200),
+            ] {
+                assert_eq!(asks(&locked, Method::DELETE, rule, given, own), status, "{given}");
+            }
+            for policy in [&open, &locked] {
+                assert_eq!(asks(policy, Method::GET, rule, "", own), 200);
+                assert_eq!(asks(policy, Method::POST, events, "", own), 200);
+            }
+            assert_eq!(asks(&boards, Method::PUT, "/events", "", own), 200);
+        }
+    }
+
+    #[test]
     fn riemann_boards_on_other_ports_are_served_and_strangers_are_not() {
-        let local = Policy { allow_remote: false, riemann: true, readers: None };
-        let remote = Policy { allow_remote: true, riemann: true, readers: None };
+        let local = Policy { allow_remote: false, riemann: true, readers: None, token: None };
+        let remote = Policy { allow_remote: true, riemann: true, readers: None, token: None };
         let board = "http://localhost:4567";
         assert!(admits(&local, Method::GET, "/index", "127.0.0.1:5556", board));
         assert!(admits(&local, Method::PUT, "/events/", "127.0.0.1:5556", board));
@@ -171,6 +263,7 @@ mod tests {
             allow_remote: false,
             riemann: true,
             readers: Some(HeaderValue::from_static(readers)),
+            token: None,
         };
         let asks =
             |readers, path, origin| admits(&named(readers), Method::GET, path, "127.0.0.1:5558", origin);

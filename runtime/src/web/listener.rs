@@ -3,7 +3,11 @@
 
 use crate::telemetry::{Gauge, InputStats};
 use crate::web::Limits;
+use crate::web::guard::Peer;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
@@ -44,8 +48,8 @@ pub async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Mostly a lack of descriptors: trying again at once would only burn the processor.
                 tracing::warn!(%error, input = stats.name, "cannot accept a connection");
@@ -60,7 +64,11 @@ pub async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let routes = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(from));
+            routes.call(request)
+        });
         let (stats, stop) = (stats.clone(), stop.clone());
         tasks.spawn(async move {
             let _place = place;

@@ -558,3 +558,19 @@ async fn a_strangers_page_can_change_nothing_and_borrow_no_name() {
     let named = remote.ask(Method::GET, "/api/v1/rules").header("host", "node.example");
     assert_eq!(named.send().await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn what_changes_something_needs_the_token_and_events_and_reading_do_not() {
+    let node = Node::with(|web| web.token = Some(tidegate::web::Token::new("open-sesame-open-sesame"))).await;
+    let pause = || node.ask(Method::POST, "/api/v1/rules/slow/pause");
+    let locked = pause().send().await.unwrap();
+    assert_eq!(locked.headers()["www-authenticate"], "Bearer");
+    refused(locked, 401).await;
+    refused(pause().bearer_auth("open-sesame").send().await.unwrap(), 401).await;
+    assert_eq!(pause().bearer_auth("open-sesame-open-sesame").send().await.unwrap().status(), 200);
+    assert_eq!(node.get("/api/v1/rules").await.status(), 200);
+    let event = r#"{"host":"a","service":"b"}"#;
+    let sent =
+        node.ask(Method::POST, "/api/v1/events").header("content-type", "application/json").body(event);
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+}

@@ -261,6 +261,7 @@ impl Node {
             http_ack: Level::Logged,
             riemann_ack: Level::Logged,
             allow_remote: false,
+            token: None,
             sse_headers: HeaderMap::new(),
             limits: Limits::default(),
         };

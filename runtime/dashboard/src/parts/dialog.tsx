@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { by, Failed, sign } from "../api.ts";
+import { Unlock } from "./unlock.tsx";
 
 interface Field {
   name: string;
@@ -112,6 +113,7 @@ function Open({ now }: { now: Question }) {
             {problem}
           </p>
         )}
+        <Unlock />
         <div class="ask-end">
           <button type="button" class="tool" onClick={close} disabled={busy}>
             cancel

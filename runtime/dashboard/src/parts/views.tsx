@@ -7,6 +7,7 @@ import { by, Failed, get, send, sign } from "../api.ts";
 import type { SavedView } from "../contract.ts";
 import { written } from "../logic/address.ts";
 import { clean } from "../logic/names.ts";
+import { Unlock } from "./unlock.tsx";
 import "../styles/views.css";
 
 const showing = signal(false);
@@ -198,6 +199,7 @@ export function Views() {
                 {copied ? "copied" : "copy the address"}
               </button>
             </form>
+            <Unlock />
             {trouble.value !== "" && (
               <p class="pad ink-critical" role="alert">
                 {clean(trouble.value)}

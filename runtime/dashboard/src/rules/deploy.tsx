@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { go } from "../address.ts";
-import { by, Failed, send, sign } from "../api.ts";
+import { by, Failed, locked, send, sign } from "../api.ts";
 import { give } from "../backtest/form.tsx";
 import { about, asked, begun, beside, type How, usualName, type Wish } from "../logic/deployment.ts";
 import { grouped, bytes as sized } from "../logic/format.ts";
@@ -78,7 +78,7 @@ export function Deploy({ from }: { from: Dropped }) {
       clearTimeout(wait);
       end.abort();
     };
-  }, [from, name, turn]);
+  }, [from, name, turn, locked.value]);
   return (
     <section class="panel side deploy" aria-labelledby="deploy-title">
       <div class="panel-head">
@@ -183,7 +183,7 @@ function Form(props: {
       clearTimeout(wait);
       end.abort();
     };
-  }, [question, props.known]);
+  }, [question, props.known, locked.value]);
   // The same wish sent twice, for a lost answer, is granted once.
   const key = useMemo(() => crypto.randomUUID?.() ?? String(Math.random()), [question]);
   const run = async () => {

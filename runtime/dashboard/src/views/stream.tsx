@@ -79,7 +79,7 @@ function Line({ row, open }: { row: Row; open: boolean }) {
         </span>
       </button>
       {row.after_break && (
-        <p class="event-break">The connection broke here: what came meanwhile is not listed.</p>
+        <p class="event-break ink-warning">The connection broke here: what came meanwhile is not listed.</p>
       )}
     </li>
   );
