@@ -52,7 +52,7 @@ pub struct Wish {
 const SHORT: u64 = 8;
 
 /// Receivers at once: they mostly wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 
 /// Among what a receiver needs: to be started by root.
 const ROOT: &str = "root";
@@ -129,7 +129,10 @@ pub struct Kind {
     pub make: fn(&Path, &Path) -> Result<Box<dyn Receiver>>,
 }
 
+/// Those that take long to start come first: else all others would wait for them at the end.
 const KINDS: &[Kind] = &[
+    rabbitmq::QUEUE,
+    prometheus::SCRAPE,
     influxdb::LINE,
     influxdb::GRAPHITE,
     influxdb::OPENTSDB_HTTP,
@@ -137,7 +140,6 @@ const KINDS: &[Kind] = &[
     influxdb::REMOTE_WRITE,
     carbon::CARBON,
     prometheus::REMOTE_WRITE,
-    prometheus::SCRAPE,
     collectd::STATSD,
     relay::RIEMANN,
     mail::MAIL,
@@ -146,7 +148,6 @@ const KINDS: &[Kind] = &[
     dashing::WIDGETS,
     elasticsearch::BULK,
     nats::JETSTREAM,
-    rabbitmq::QUEUE,
     postgres::TABLE,
     rsyslog::TCP,
 ];

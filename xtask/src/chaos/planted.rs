@@ -59,6 +59,9 @@ const PLANTS: &[Plant] = &[
 /// Runs in which a bug must be found.
 const SEEDS: u64 = 4;
 
+/// Cycles of a run at most: a bug that needs more would be found by luck.
+const CYCLES: u64 = 12;
+
 pub fn run(tools: &Tools) -> Result<()> {
     let (mut survived, mut controls) = (Vec::new(), BTreeSet::new());
     for plant in PLANTS {
@@ -99,7 +102,7 @@ impl Plant {
             Finds::Kind(name) => {
                 let kind: &Kind =
                     KINDS.iter().find(|kind| kind.name == name).context("a kind was expected")?;
-                start(kind, tools, kind.short, seed, bug).map(drop)
+                start(kind, tools, kind.short.min(CYCLES), seed, bug).map(drop)
             }
             Finds::Test(name) => {
                 let nextest = ["nextest", "run", "--workspace", "--lib", name];
