@@ -183,7 +183,7 @@ async function run(harness, page) {
       );
       await harness.shot(page, "live-shadow");
       await trial.locator('button:text-is("give up…")').click();
-      await settle(page, {});
+      await settle(page, { reason: "too loud" });
       await trial.waitFor({ state: "detached" });
       harness.check((await api(`rules/${RULE}`)).trial === null, "nothing is tried any more");
       await tryOut("canary", "220");

@@ -15,7 +15,7 @@ export function Unlock({ over = false }) {
   return (
     <div class={over ? "unlock toast" : "unlock"} role="group" aria-label="The token of this node">
       <label class="signed">
-        <span>This node wants its token before it changes anything</span>
+        <span>Changes need this node’s token</span>
         <input
           type="password"
           value={text}
