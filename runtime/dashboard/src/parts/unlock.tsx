@@ -13,9 +13,9 @@ export function Unlock({ over = false }) {
     setText("");
   };
   return (
-    <div class={over ? "unlock toast" : "unlock"} role="group" aria-label="The token of this node">
+    <div class={over ? "unlock toast" : "unlock"}>
       <label class="signed">
-        <span>Changes need this node’s token</span>
+        <span>Changes need a token</span>
         <input
           type="password"
           value={text}

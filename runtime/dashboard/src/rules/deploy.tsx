@@ -97,7 +97,7 @@ export function Deploy({ from }: { from: Dropped }) {
       <div class="side-body">
         {refused !== null && manifest === null ? (
           <div class="refused" role="alert">
-            <strong>{locked.value ? "Not looked at yet" : "This module cannot be a rule"}</strong>
+            <strong>{locked.value ? "Locked" : "This module cannot be a rule"}</strong>
             <pre tabIndex={0}>{cleanText(refused)}</pre>
           </div>
         ) : manifest === null || name === null ? (
