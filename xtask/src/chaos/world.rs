@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Shards of the node.
+pub const SHARDS: u64 = 2;
+
 /// How long a start may take: the data directories here are small.
 const READY: Duration = Duration::from_secs(60);
 
@@ -74,7 +77,7 @@ impl World {
         let ack = ack.map(|ack| format!("ack = \"{ack}\"\n")).unwrap_or_default();
         let config = format!(
             "[http]\naddress = \"127.0.0.1:0\"\n{ack}[websocket]\nenabled = false\n[instrumentation]\nenabled = false\n\
-             [engine]\nshards = 2\n[log]\ncheckpoint = \"200ms\"\nsegment = \"{segment}\"\nkeep_bytes = \"{keep}\"\n\
+             [engine]\nshards = {SHARDS}\n[log]\ncheckpoint = \"200ms\"\nsegment = \"{segment}\"\nkeep_bytes = \"{keep}\"\n\
              [inputs.riemann]\ntype = \"riemann\"\ntcp = \"127.0.0.1:0\"\n{ack}\
              [outputs.oracle]\ntype = \"webhook\"\nurl = \"{}\"\ntimeout = \"2s\"\n{more}",
             oracle.url
