@@ -254,10 +254,9 @@ impl Ledger {
             let event = kept.event();
             encode_event(&mut frame, &event);
             if event.slot() == LEFT {
+                // An event is never empty: its own fields are written even where they are null.
                 frame.pop();
-                let comma = if frame.last() == Some(&b'{') { "" } else { "," };
-                frame.extend_from_slice(comma.as_bytes());
-                frame.extend_from_slice(b"\"left\":true}");
+                frame.extend_from_slice(b",\"left\":true}");
             }
             let text: Box<[u8]> = frame[from..].into();
             self.bytes += text.len();

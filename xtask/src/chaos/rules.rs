@@ -33,8 +33,8 @@ const VILLAINS: [(&str, &[(&str, &str)]); 6] = [
     ),
 ];
 
-/// Events a second of each connection: a third of what a build with assertions can do on two cores, so that what is measured is
-/// what the rules do to each other and not how full the machine is.
+/// Events a second of each connection. At twice that, a build with assertions took most of a core, and was measured for how full
+/// the machine is and not for what the rules do to each other.
 const RATE: u64 = 250;
 
 /// Either of these is enough: so many times as long, or so many milliseconds.
